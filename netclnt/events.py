@@ -1,0 +1,114 @@
+"""What a run tells whoever watches: values handed to one callable. Field names are the JSON contract (netclnt(7)).
+
+Core code never prints: it calls an :data:`Observer`. The face renders the same events as text, progress bar or JSON Lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events. Sizes are bytes, durations seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog(Event):
+    """The catalog was read."""
+
+    generation: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Event):
+    """One difference between catalog and ledger; version numbers are None where there is none."""
+
+    image: str
+    kind: str
+    from_version: int | None
+    to_version: int | None
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """What one image will cost. ``seconds`` is None where no line speed is known."""
+
+    image: str
+    bytes_fetch: int
+    bytes_reuse: int
+    bytes_write: int
+    blocks_missing: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed(Event):
+    """Work moved on. ``stage`` is a verb for people ("read", "fetch", "verify", …); totals may still grow while planning."""
+
+    stage: str
+    image: str
+    bytes_done: int
+    bytes_total: int
+    bytes_fetched: int
+    bytes_reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDone(Event):
+    """``result`` is ``updated``, ``recorded``, ``published``, ``unchanged``, ``verified``, ``damaged`` or ``failed``."""
+
+    image: str
+    version: int
+    result: str
+    bytes_fetched: int
+    bytes_reused: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retried(Event):
+    """``what`` failed for ``reason`` and is tried again after ``delay`` seconds; ``attempt`` counts from 1."""
+
+    what: str
+    attempt: int
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something that an admin should know and that did not stop the run; ``code`` is stable, ``message`` a sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """One image failed while the run went on; ``error`` is the foreseen error."""
+
+    image: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Summed(Event):
+    """The run's totals. ``bytes_fetched`` counts all SFTP payload, metadata included."""
+
+    images_changed: int
+    bytes_fetched: int
+    bytes_reused: int
+    seconds: float
+    queries: int
+    sftp_connections: int
+
+
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The observer that watches nothing."""

@@ -1,0 +1,242 @@
+"""The words of the domain as values. No input or output here; each value checks itself when it is made."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from netclnt.errors import ForbiddenValue
+from netclnt.naming import check_name, check_path
+
+Bytes = bytes | bytearray | memoryview
+
+ID_BYTES = 16
+"""Length of a block id: an xxh3-128 digest in its canonical (big-endian) byte order."""
+
+ZERO_ID = bytes(ID_BYTES)
+"""Stands for a run of zeros, which is one entry of any length up to :data:`ZERO_RUN_MAX` and becomes a hole."""
+
+BLOCK_MAX = 64 * 1024
+ZERO_RUN_MAX = 1 << 30
+SIZE_MAX = 1 << 50
+NUMBER_MAX = (1 << 31) - 1
+GENERATION_MAX = (1 << 62) - 1
+NOTE_MAX = 1000
+DEFAULT_CHANNEL = "stable"
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class Kind(StrEnum):
+    IMAGE = "image"
+    SOFTWARE = "software"
+    CONFIGURATION = "configuration"
+
+
+class EntryType(StrEnum):
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+
+
+def check_range(what: str, value: object, low: int, high: int) -> int:
+    """Return ``value`` if it is an integer in ``low..high``; else raise ForbiddenValue."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ForbiddenValue(what=what, value=repr(value), rule=f"a whole number from {low} to {high}")
+    return value
+
+
+def check_hex(what: str, value: object, digits: int) -> str:
+    """Return ``value`` if it is a string of exactly ``digits`` lower-case hex digits; else raise ForbiddenValue."""
+    if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
+        raise ForbiddenValue(what=what, value=repr(value), rule=f"{digits} lower-case hex digits")
+    return value
+
+
+def check_text(what: str, value: object, limit: int) -> str:
+    """Return ``value`` if it is a string of at most ``limit`` characters without control characters."""
+    if not isinstance(value, str) or len(value) > limit or any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in value):
+        raise ForbiddenValue(what=what, value=repr(value), rule=f"at most {limit} printable characters")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, directory or symbolic link of a version.
+
+    ``path`` is relative to the image and ``""`` for the image itself; ``mode`` the permission bits; ``size`` in bytes
+    (0 unless a file); ``sha256`` the raw 32 bytes of a file's digest (empty otherwise); ``target`` a link's text.
+    """
+
+    path: str
+    type: EntryType
+    mode: int
+    size: int = 0
+    sha256: bytes = b""
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        if self.path:
+            check_path(self.path)
+        check_range("mode", self.mode, 0, 0o7777)
+        check_range("file size", self.size, 0, SIZE_MAX if self.type is EntryType.FILE else 0)
+        wanted = 32 if self.type is EntryType.FILE else 0
+        if len(self.sha256) != wanted:
+            raise ForbiddenValue(what="SHA-256", value=self.sha256.hex(), rule=f"{wanted} bytes for a {self.type}")
+        if bool(self.target) != (self.type is EntryType.LINK) or "\0" in self.target:
+            raise ForbiddenValue(what="link target", value=repr(self.target), rule="text for links, nothing otherwise")
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Consecutive entries of a manifest in flat arrays: ``lengths[i]`` bytes under id ``ids[16*i:16*i+16]``."""
+
+    lengths: array[int]
+    ids: bytes
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def id(self, index: int) -> bytes:
+        return self.ids[index * ID_BYTES : (index + 1) * ID_BYTES]
+
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        ids = self.ids
+        for index, length in enumerate(self.lengths):
+            yield ids[index * ID_BYTES : (index + 1) * ID_BYTES], length
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogState:
+    """The one row that a slave reads when nothing changed.
+
+    ``hash_seed`` is the 64-bit seed of all block ids; ``chunker`` the one new versions are cut with.
+    """
+
+    identity: str
+    hash_seed: int
+    chunker: str
+    schema_version: int
+    min_reader: int
+    generation: int
+    assignment_revision: int
+    statement_number: int
+
+    def __post_init__(self) -> None:
+        check_hex("identity", self.identity, 32)
+        check_range("hash seed", self.hash_seed, 0, (1 << 64) - 1)
+        check_text("chunker", self.chunker, 64)
+        check_range("schema version", self.schema_version, 1, NUMBER_MAX)
+        check_range("min_reader", self.min_reader, 1, NUMBER_MAX)
+        check_range("generation", self.generation, 0, GENERATION_MAX)
+        check_range("assignment revision", self.assignment_revision, 0, GENERATION_MAX)
+        check_range("statement number", self.statement_number, 0, GENERATION_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """``name`` must be there, in a version inside ``range`` (``""`` = any; grammar: ``N``, ``N-``, ``N-M``)."""
+
+    name: str
+    range: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_text("version range", self.range, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One immutable published content of an image, as the catalog tells it.
+
+    ``manifest`` is the SHA-256 (hex) of the manifest's head; ``size`` the bytes of all its files; ``sha256`` that of the
+    file's content for an image of one file, ``""`` for a tree; ``created`` RFC 3339, UTC; ``generation`` the change number
+    at which it was published.
+    """
+
+    name: str
+    kind: Kind
+    number: int
+    manifest: str
+    tree: bool
+    size: int
+    entries: int
+    blocks: int
+    sha256: str
+    chunker: str
+    created: str
+    note: str
+    generation: int
+    requires: tuple[Requirement, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_range("size", self.size, 0, SIZE_MAX)
+        check_range("number of entries", self.entries, 1, NUMBER_MAX)
+        check_range("number of blocks", self.blocks, 0, SIZE_MAX)
+        check_hex("SHA-256", self.sha256, 0 if self.tree else 64)
+        check_text("chunker", self.chunker, 64)
+        check_text("creation time", self.created, 32)
+        check_text("note", self.note, NOTE_MAX)
+        check_range("generation", self.generation, 1, GENERATION_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What ``publish`` hands to the catalog, which alone gives number and generation. Fields as in :class:`Version`."""
+
+    name: str
+    kind: Kind
+    manifest: str
+    tree: bool
+    size: int
+    entries: int
+    blocks: int
+    sha256: str
+    chunker: str
+    created: str
+    note: str
+    channel: str = DEFAULT_CHANNEL
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVersion:
+    """One image's current version as it stands at the master, beside all that were ever published of it (``show``)."""
+
+    version: Version
+    current: bool
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a slave tells its master after a run (order of writes, step 6).
+
+    ``result`` is the exit code's name; ``images`` pairs (name, version number); ``error`` and ``hint`` are sentences or empty.
+    """
+
+    server: str
+    machine_id: str
+    generation: int
+    result: str
+    started: str
+    seconds: float
+    bytes_fetched: int
+    bytes_reused: int
+    error: str
+    hint: str
+    images: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """``length`` bytes at ``offset`` of the store's file ``path`` (relative to the store)."""
+
+    path: str
+    offset: int
+    length: int

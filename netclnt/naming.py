@@ -1,0 +1,81 @@
+"""The grammar of names and paths (design, section 5). The slave decides it; no peer can widen it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from netclnt.errors import ForbiddenName
+
+NAME_BYTES_MAX = 255
+COMPONENT_BYTES_MAX = 255
+PATH_BYTES_MAX = 4000
+DEPTH_MAX = 64
+WORK_DIRECTORY = ".netclnt"
+"""The private directory inside each root: never an image's name."""
+
+_NAME_FORBIDDEN = frozenset("@:!*?[\\")
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def check_name(name: object) -> str:
+    """Return ``name`` if it may be an image's name, else raise ForbiddenName."""
+    if not isinstance(name, str):
+        raise ForbiddenName(name=repr(name), rule="a name is text")
+    components = _components(name, NAME_BYTES_MAX)
+    for component in components:
+        if component.startswith("-"):
+            raise ForbiddenName(name=name, rule="no part may begin with '-'")
+        bad = _NAME_FORBIDDEN.intersection(component)
+        if bad:
+            raise ForbiddenName(name=name, rule=f"{sorted(bad)[0]!r} is not allowed in a name")
+        if component != component.strip():
+            raise ForbiddenName(name=name, rule="no part may begin or end with white space")
+    if components[0].casefold() == WORK_DIRECTORY or components[0].casefold() == "lost+found":
+        raise ForbiddenName(name=name, rule=f"{components[0]!r} is reserved")
+    return name
+
+
+def check_path(path: object) -> str:
+    """Return ``path`` if it may be a path inside a tree: any printable characters, but no way out of the tree."""
+    if not isinstance(path, str):
+        raise ForbiddenName(name=repr(path), rule="a path is text")
+    _components(path, PATH_BYTES_MAX)
+    return path
+
+
+def check_channel(channel: object) -> str:
+    """Return ``channel`` if it is 1 to 64 of lower-case letters, digits, ``.``, ``_``, ``-``, the first a letter or digit."""
+    if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
+        raise ForbiddenName(name=repr(channel), rule="a channel is lower-case letters, digits, '.', '_' and '-'")
+    return channel
+
+
+def twin_key(name: str) -> str:
+    """Names with equal keys would fall together on a file system that ignores case."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _components(text: str, limit: int) -> list[str]:
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ForbiddenName(name=ascii(text), rule="not valid Unicode") from None
+    if not raw or len(raw) > limit:
+        raise ForbiddenName(name=text[:64], rule=f"1 to {limit} bytes of UTF-8")
+    for character in text:
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cs", "Zl", "Zp") or character in _BIDI:
+            raise ForbiddenName(name=ascii(text), rule="control characters are not allowed")
+    if unicodedata.normalize("NFC", text) != text:
+        raise ForbiddenName(name=text, rule="not in Unicode normal form C")
+    components = text.split("/")
+    if len(components) > DEPTH_MAX:
+        raise ForbiddenName(name=text[:64], rule=f"more than {DEPTH_MAX} directories deep")
+    for component in components:
+        if component in ("", ".", ".."):
+            raise ForbiddenName(name=text, rule="no empty part, '.' or '..'")
+        if len(component.encode("utf-8")) > COMPONENT_BYTES_MAX:
+            raise ForbiddenName(name=text[:64], rule=f"a part longer than {COMPONENT_BYTES_MAX} bytes")
+    return components

@@ -1,0 +1,247 @@
+"""The edges: one small Protocol for each foreign thing. Implementations raise only :class:`~netclnt.errors.NetclntError`.
+
+Each Protocol has one contract suite under ``tests/contract`` that all its implementations pass, the in-memory twins of
+``netclnt.memory`` included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from netclnt.model import Bytes, CatalogState, Entry, HeldVersion, NewVersion, Range, Report, Version
+
+R = TypeVar("R", bound=Range)
+
+# --- catalog
+
+
+class CatalogReader(Protocol):
+    """A catalog (through ODBC or SQLite) or a TOC, as a slave reads it. Not shared between threads."""
+
+    @property
+    def queries(self) -> int:
+        """Statements sent so far, of any kind."""
+
+    def state(self) -> CatalogState:
+        """One SELECT. Raises Incompatible for a catalog that this program is too old or too new to read."""
+
+    def current(self, *, generation: int, channel: str) -> Iterator[Version]:
+        """The current version of each image in ``channel`` as of ``generation``, ordered by the bytes of its name.
+
+        Requirements are filled in. Bounded number of queries, whatever the number of images.
+        """
+
+    def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
+        """All versions ever published of one image as of ``generation``, newest number first; empty if unknown."""
+
+    def close(self) -> None:
+        """Idempotent."""
+
+
+class Catalog(CatalogReader, Protocol):
+    """A master's catalog. Each writing call is one transaction, begun by raising the generation by one."""
+
+    def create(self, *, identity: str, hash_seed: int, chunker: str) -> None:
+        """Create tables and the one state row, at generation 0. Raises BadArgument if there is a catalog already."""
+
+    def publish(self, new: NewVersion) -> Version:
+        """Insert the version under the next number and make it current in its channel. Raises BadArgument if the name
+        exists with another kind, or falls together with another name when case is ignored."""
+
+    def published(self, *, after: int, until: int) -> Iterator[Version]:
+        """All versions with ``after < generation <= until``, in the order of their generation; requirements are filled in."""
+
+    def writer_lock(self, holder: str) -> AbstractContextManager[None]:
+        """Held by one writer at a time across hosts (a lock row); raises Locked with the holder's words. A lock whose
+        holder died is taken over by the same host, or after an hour without a sign of life."""
+
+    def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
+        """Raw rows of one of the TOC's tables with ``after < generation <= until``, in key order."""
+
+    def report(self, report: Report) -> None:
+        """Record what a slave did. At most a handful of statements."""
+
+    def seen(self, server: str, *, generation: int, at: str) -> None:
+        """One UPDATE: the server looked, and nothing was to do. Does nothing for an unknown server."""
+
+
+# --- store, read over a line
+
+
+class Source(Protocol):
+    """A store as a slave reads it. Paths are relative to the store. One thread at a time, unless said otherwise."""
+
+    @property
+    def address(self) -> str:
+        """For messages: ``sftp://user@host:port/dir``, without any secret."""
+
+    @property
+    def connections(self) -> int:
+        """Connections opened so far."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Payload bytes of all answers so far."""
+
+    def read_file(self, path: str, *, limit: int) -> bytes:
+        """The whole of a small file. Raises SourceMissing if it is not there, ForbiddenValue if longer than ``limit``."""
+
+    def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
+        """Each range with exactly its bytes, in any order. Takes from ``ranges`` only as bytes in flight allow, so a lazy
+        iterable is never read far ahead. Raises SourceMissing for a file that is not there, Damaged for one that ends
+        before the range does."""
+
+    def close(self) -> None:
+        """Idempotent; callable from any thread, and then ends a fetch under way with LineBroken."""
+
+
+# --- the store, written on the master
+
+
+class PackWriter(Protocol):
+    """One new pack file. Its content is durable after :meth:`close`."""
+
+    @property
+    def pack(self) -> int:
+        """The pack's id."""
+
+    @property
+    def size(self) -> int:
+        """Bytes so far: the offset of the next frame."""
+
+    def append(self, stored: Bytes) -> None: ...
+
+    def close(self) -> None:
+        """fsync and close."""
+
+
+class Store(Protocol):
+    """The exported directory, as its one writer sees it."""
+
+    def lock(self, holder: str) -> AbstractContextManager[None]:
+        """Held by one writer at a time on this host; raises Locked with the holder's words."""
+
+    def new_pack(self) -> PackWriter: ...
+
+    def put(self, path: str, data: Iterable[Bytes]) -> None:
+        """Write a file whole and durable under its final name. An existing file of that name is replaced."""
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes. Raises SourceMissing, Damaged."""
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file, or None if it is not there."""
+
+    def sync(self) -> None:
+        """Make all new names durable (fsync of the directories written to since the last call)."""
+
+
+# --- the slave's root
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a file looks from outside: the skip check compares these. ``mtime`` is in nanoseconds."""
+
+    size: int
+    mtime: int
+    inode: int
+
+
+class Reader(Protocol):
+    """A readable local file: a live image's file, a kept one, a seed. Safe to use from several threads."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
+        """Fill ``buffer`` from ``offset``; returns the bytes read, less than its length only at the end of the file."""
+
+    def close(self) -> None: ...
+
+
+class Stage(Protocol):
+    """One version under construction in the work area. ``file`` is an index into the entries given to ``prepare``.
+
+    ``write``, ``copy``, ``zero`` and ``read_into`` may be called from several threads at once, for ranges that do not overlap.
+    """
+
+    def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        """Create directories, links and files at their full size (sparse). Returns, for each entry, whether a file was
+        there already (of that size; from an interrupted run). Modes are set later, by :meth:`seal`."""
+
+    def clone(self, file: int, reader: Reader) -> bool:
+        """Make the staged file share all blocks with ``reader`` (FICLONE), at its full size; False if that is impossible."""
+
+    def write(self, file: int, offset: int, data: Sequence[Bytes]) -> None:
+        """Write the buffers one after the other at ``offset``."""
+
+    def copy(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
+        """Copy inside the kernel where possible; returns the bytes copied, less than ``length`` only if the reader ends."""
+
+    def zero(self, file: int, offset: int, length: int) -> None:
+        """Make the range read as zeros, as a hole where possible."""
+
+    def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
+        """As :meth:`Reader.read_into`, of what was staged."""
+
+    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
+        """(offset, length) of the parts of a file that may hold data; all the rest are holes."""
+
+    def sync(self) -> None:
+        """Make all content written so far durable (fdatasync of the files touched since the last call)."""
+
+    def seal(self, name: str) -> None:
+        """Set owner, group and mode (those of what lies at the image's place, else the version's mode and the root's
+        settings) and fsync every file and directory. The last step before ``Root.show``."""
+
+    def close(self) -> None:
+        """Close descriptors; what was staged stays. Idempotent."""
+
+
+class Root(Protocol):
+    """A slave's directory of images with its private work area. Names and paths are as in naming; nothing is followed out."""
+
+    def lock(self, holder: str) -> AbstractContextManager[None]:
+        """Held by one run at a time, keyed by the root's device and inode; raises Locked with the holder's words."""
+
+    def facts(self, name: str, paths: Sequence[str]) -> Sequence[Facts | None]:
+        """For each path inside the image (``""`` is the image itself) how it looks, links not followed; None if absent."""
+
+    def type(self, name: str) -> str:
+        """What lies at the image's place: ``absent``, ``file``, ``directory``, or ``other``."""
+
+    def open(self, name: str, path: str) -> Reader:
+        """Open a live image's file to read. Raises StorageFailed."""
+
+    def tree(self, name: str) -> Iterator[Entry]:
+        """What a live image consists of, root first, parents before children, sorted by path components; files' SHA-256 are
+        computed while iterating. Raises ForbiddenName, Unpublishable for what no version can contain."""
+
+    def stage(self, token: str) -> Stage:
+        """Open (or create) the staging area called ``token``, a hex string."""
+
+    def staged(self) -> Sequence[str]:
+        """Tokens of the staging areas that exist."""
+
+    def discard(self, token: str) -> None:
+        """Remove a staging area and all in it. Absent is fine."""
+
+    def show(self, token: str, name: str, *, keep: str | None) -> None:
+        """Put what was staged at the image's place: a file by rename, a tree by exchange, with fsync of the directories.
+        What lay there before is kept under the token ``keep``, or removed if that is None."""
+
+    def kept(self) -> Sequence[str]:
+        """Tokens of old versions kept aside."""
+
+    def open_kept(self, token: str, path: str) -> Reader:
+        """Open a file of a kept version to read."""
+
+    def drop(self, token: str) -> None:
+        """Remove a kept version. Absent is fine."""
+
+    def free(self) -> int:
+        """Bytes that may still be written to this file system by this user."""
