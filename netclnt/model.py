@@ -24,6 +24,7 @@ SIZE_MAX = 1 << 50
 NUMBER_MAX = (1 << 31) - 1
 GENERATION_MAX = (1 << 62) - 1
 NOTE_MAX = 1000
+HEAD_BYTES_MAX = 64 << 20
 DEFAULT_CHANNEL = "stable"
 
 _HEX = frozenset("0123456789abcdef")
@@ -151,7 +152,8 @@ class Requirement:
 class Version:
     """One immutable published content of an image, as the catalog tells it.
 
-    ``manifest`` is the SHA-256 (hex) of the manifest's head; ``size`` the bytes of all its files; ``sha256`` that of the
+    ``manifest`` is the SHA-256 (hex) of the manifest's head and ``head_bytes`` the length of that head, so that one read
+    fetches it; ``size`` is the bytes of all its files; ``sha256`` that of the
     file's content for an image of one file, ``""`` for a tree; ``created`` RFC 3339, UTC; ``generation`` the change number
     at which it was published.
     """
@@ -160,6 +162,7 @@ class Version:
     kind: Kind
     number: int
     manifest: str
+    head_bytes: int
     tree: bool
     size: int
     entries: int
@@ -175,6 +178,7 @@ class Version:
         check_name(self.name)
         check_range("version number", self.number, 1, NUMBER_MAX)
         check_hex("manifest digest", self.manifest, 64)
+        check_range("length of a manifest's head", self.head_bytes, 1, HEAD_BYTES_MAX)
         check_range("size", self.size, 0, SIZE_MAX)
         check_range("number of entries", self.entries, 1, NUMBER_MAX)
         check_range("number of blocks", self.blocks, 0, SIZE_MAX)
@@ -192,6 +196,7 @@ class NewVersion:
     name: str
     kind: Kind
     manifest: str
+    head_bytes: int
     tree: bool
     size: int
     entries: int
