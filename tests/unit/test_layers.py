@@ -1,0 +1,154 @@
+"""Imports point down only: words < rules < edges < work < face (design, sections 5 and 6).
+
+Each module of the package has its place in :data:`LAYERS`. A package counts as one part: its modules may import each other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "netclnt"
+
+LAYERS = {
+    "words": ["errors", "model", "naming", "events", "protocols"],
+    "rules": ["chunking", "manifest", "locations", "pack", "head", "diff", "plan", "schedule", "workers", "trust", "config"],
+    "edges": ["catalog", "ledger", "store", "blockindex", "files", "syscalls", "sftp", "memory"],
+    "work": ["publish", "sync", "verify", "init"],
+    "face": ["cli", "__main__"],
+}
+
+LATE_IMPORTS = {
+    "cli.edges": "composition: opens the edges that the config asks for, and loads only those",
+}
+"""Modules that may import inside a function, and why."""
+
+HEAVY = {
+    "paramiko": {"sftp.paramiko"},
+    "pyodbc": {"catalog.odbc"},
+    "rich": {"cli.progress"},
+}
+"""Libraries that cost start-up time, and the only modules that name them."""
+
+RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
+LAYER_OF = {part: layer for layer, parts in LAYERS.items() for part in parts}
+
+
+@dataclass(frozen=True)
+class Import:
+    """``module`` (dotted, without ``netclnt.``) imports ``target`` (in full) on ``line``."""
+
+    module: str
+    target: str
+    line: int
+    late: bool
+
+    def __str__(self) -> str:
+        return f"netclnt.{self.module}:{self.line} imports {self.target}"
+
+    @property
+    def own(self) -> str | None:
+        """The imported module of this package, without ``netclnt.``; None for foreign ones."""
+        head, _, rest = self.target.partition(".")
+        return rest if head == "netclnt" else None
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def targets(node: ast.Import | ast.ImportFrom, module: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    assert node.level == 0, f"netclnt.{module}:{node.lineno}: write imports of the package in full"
+    for alias in node.names:
+        whole = f"{node.module}.{alias.name}"
+        yield whole if whole.removeprefix("netclnt.") in MODULES else str(node.module)
+
+
+def imports(module: str) -> Iterator[Import]:
+    tree = ast.parse(MODULES[module].read_text())
+    late = {
+        inner
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(outer)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for target in targets(node, module):
+                yield Import(module, target, node.lineno, node in late)
+
+
+IMPORTS = [found for module in MODULES for found in imports(module)]
+OWN = [(found, found.own) for found in IMPORTS if found.own and part_of(found.own) in RANK and part_of(found.module) in RANK]
+
+
+def test_each_module_has_a_layer() -> None:
+    homeless = sorted({part_of(module) for module in MODULES if module} - RANK.keys())
+    assert not homeless, f"say in LAYERS of {Path(__file__).name} where these belong: {homeless}"
+
+
+def test_imports_point_down() -> None:
+    wrong = [
+        f"{found}: {LAYER_OF[part_of(found.module)]} may not import {LAYER_OF[part_of(own)]}"
+        for found, own in OWN
+        if RANK[part_of(own)] > RANK[part_of(found.module)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_edges_do_not_know_each_other() -> None:
+    wrong = [
+        str(found)
+        for found, own in OWN
+        if LAYER_OF[part_of(own)] == LAYER_OF[part_of(found.module)] == "edges" and part_of(own) != part_of(found.module)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_work_takes_its_edges_as_arguments() -> None:
+    wrong = [str(found) for found, own in OWN if LAYER_OF[part_of(found.module)] == "work" and LAYER_OF[part_of(own)] == "edges"]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_cycles() -> None:
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for found, own in OWN:
+        if own != found.module:
+            graph[found.module].add(own)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other in a circle: {' → '.join(error.args[1])}")
+
+
+def test_no_imports_inside_functions() -> None:
+    wrong = [str(found) for found in IMPORTS if found.late and found.module not in LATE_IMPORTS]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_heavy_libraries_stay_where_they_are_wrapped(library: str) -> None:
+    wrong = [str(found) for found in IMPORTS if part_of(found.target) == library and found.module not in HEAVY[library]]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_module_is_about_something() -> None:
+    vague = [module for module in MODULES if module.rpartition(".")[2] in {"utils", "util", "helpers", "common", "misc"}]
+    assert not vague
