@@ -1,0 +1,224 @@
+"""Where a block's id was seen: sorted, memory-mapped files, so that an index of many millions of ids needs no memory of its own.
+
+A **run** is one file: ``NCINDEX1``, the number of records (8), the length of a value (4), bits of the fan-out (4), the fan-out (8
+bytes each: how many ids come before each prefix of that many bits, and the total), the ids in order (16 each), the values
+in the same order; numbers little-endian. A run is a cache: it is made anew when it does not look right, and a block found
+through it is hashed again before it is used.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from netclnt.errors import Damaged, StorageFailed
+from netclnt.model import ID_BYTES
+
+MAGIC = b"NCINDEX1"
+_HEADER = struct.Struct("<8sQII")
+_RECORDS_IN_MEMORY = 200_000
+_IDS_PER_BUCKET = 32
+_FANOUT_BITS_MAX = 24
+
+
+class Run:
+    """One sorted file of ids with a value each, open for look-ups. Raises Damaged if the file is not such a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise Damaged(what="index", where=str(path), problem="empty") from None
+        except OSError as error:
+            raise StorageFailed(action="open", path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None
+        self.count: int = 0
+        self.value_size: int = 0
+        self._bits: int = 0
+        magic = b""
+        if len(self._map) >= _HEADER.size:
+            magic, self.count, self.value_size, self._bits = _HEADER.unpack_from(self._map)
+        self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
+        self._values = self._ids + self.count * ID_BYTES
+        if magic != MAGIC or self._bits > _FANOUT_BITS_MAX or len(self._map) != self._values + self.count * self.value_size:
+            self._map.close()
+            raise Damaged(what="index", where=str(path), problem="not a whole index")
+
+    def find(self, id_: bytes) -> bytes | None:
+        """The value recorded under an id; any of them if there are several; None if there is none."""
+        low, high = self._bucket(int.from_bytes(id_[:4], "big") >> (32 - self._bits))
+        end = self._ids + high * ID_BYTES
+        position = self._map.find(id_, self._ids + low * ID_BYTES, end)
+        while position >= 0:
+            index, rest = divmod(position - self._ids, ID_BYTES)
+            if not rest:
+                start = self._values + index * self.value_size
+                return self._map[start : start + self.value_size]
+            position = self._map.find(id_, position + 1, end)
+        return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All records, id and value joined, in order."""
+        for first_byte in range(256):
+            yield from self.slice(first_byte)
+
+    def slice(self, first_byte: int) -> list[bytes]:
+        """The records whose id begins with that byte, in order."""
+        low = self._before(first_byte)
+        count = self._before(first_byte + 1) - low
+        size = self.value_size
+        start = self._ids + low * ID_BYTES
+        ids = self._map[start : start + count * ID_BYTES]
+        start = self._values + low * size
+        values = self._map[start : start + count * size]
+        return [ids[i * ID_BYTES : (i + 1) * ID_BYTES] + values[i * size : (i + 1) * size] for i in range(count)]
+
+    def _before(self, first_byte: int) -> int:
+        """How many ids begin with a lower byte."""
+        if first_byte > 255:
+            return self.count
+        low, high = self._bucket(first_byte << 24 >> (32 - self._bits))
+        while low < high:
+            middle = (low + high) // 2
+            if self._map[self._ids + middle * ID_BYTES] < first_byte:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _bucket(self, prefix: int) -> tuple[int, int]:
+        low, high = struct.unpack_from("<QQ", self._map, _HEADER.size + 8 * prefix)
+        return low, high
+
+    def close(self) -> None:
+        self._map.close()
+
+
+def write_run(path: Path, records: Iterable[bytes], *, value_size: int) -> None:
+    """Write a run from records (id and value joined) in any order, with bounded memory. Not durable: it is a cache."""
+    parts: list[Path] = []
+    source = iter(records)
+    try:
+        while True:
+            batch = sorted(islice(source, _RECORDS_IN_MEMORY))
+            if len(batch) < _RECORDS_IN_MEMORY and not parts:
+                _write_sorted(path, [batch], len(batch), value_size)
+                return
+            part = path.with_name(f"{path.name}.part{len(parts)}")
+            _write_sorted(part, [batch], len(batch), value_size)
+            parts.append(part)
+            if len(batch) < _RECORDS_IN_MEMORY:
+                merge_runs(path, parts, value_size=value_size)
+                return
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def merge_runs(path: Path, parts: Sequence[Path], *, value_size: int) -> None:
+    """Write one run that holds the records of several."""
+    runs = [Run(part) for part in parts]
+    try:
+        slices = (sorted(record for run in runs for record in run.slice(first_byte)) for first_byte in range(256))
+        _write_sorted(path, slices, sum(run.count for run in runs), value_size)
+    finally:
+        for run in runs:
+            run.close()
+
+
+def _write_sorted(path: Path, slices: Iterable[list[bytes]], count: int, value_size: int) -> None:
+    """Write a run whose records come in order, ``count`` of them in sorted lists."""
+    bits = min(_FANOUT_BITS_MAX, (count // _IDS_PER_BUCKET).bit_length())
+    shift = 32 - bits
+    fanout: list[int] = []
+    ids_start = _HEADER.size + 8 * ((1 << bits) + 1)
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with temporary.open("wb") as ids, temporary.open("r+b") as values:
+            ids.seek(ids_start)
+            values.seek(ids_start + count * ID_BYTES)
+            written = 0
+            for records in slices:
+                ids.write(b"".join([record[:ID_BYTES] for record in records]))
+                values.write(b"".join([record[ID_BYTES:] for record in records]))
+                last_prefix = int.from_bytes(records[-1][:4], "big") >> shift if records else -1
+                fanout.extend(
+                    written + bisect_left(records, (prefix << shift).to_bytes(4, "big"))
+                    for prefix in range(len(fanout), last_prefix + 1)
+                )
+                written += len(records)
+            fanout.extend([count] * ((1 << bits) + 1 - len(fanout)))
+            ids.seek(0)
+            ids.write(_HEADER.pack(MAGIC, count, value_size, bits))
+            ids.write(struct.pack(f"<{len(fanout)}Q", *fanout))
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageFailed(action="write", path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None
+
+
+class Growing:
+    """An index that is asked while it grows: a bounded dictionary, and runs on disk under ``path`` for what no longer fits.
+
+    A context manager; its files are gone at the end.
+    """
+
+    def __init__(self, path: Path, *, value_size: int) -> None:
+        self._path = path
+        self._value_size = value_size
+        self._recent: dict[bytes, bytes] = {}
+        self._runs: list[Run] = []
+        self._written = 0
+
+    def __enter__(self) -> Growing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for run in self._runs:
+            run.close()
+            run.path.unlink(missing_ok=True)
+
+    def find(self, id_: bytes) -> bytes | None:
+        value = self._recent.get(id_)
+        if value is not None:
+            return value
+        for run in self._runs:
+            value = run.find(id_)
+            if value is not None:
+                return value
+        return None
+
+    def add(self, id_: bytes, value: bytes) -> None:
+        """Record an id that was not found before."""
+        self._recent[id_] = value
+        if len(self._recent) >= _RECORDS_IN_MEMORY:
+            self._spill()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All records, id and value joined; in no order."""
+        for run in self._runs:
+            yield from run
+        for id_, value in self._recent.items():
+            yield id_ + value
+
+    def _spill(self) -> None:
+        part = self._path.with_name(f"{self._path.name}.grow{self._written}")
+        self._written += 1
+        write_run(part, (id_ + value for id_, value in self._recent.items()), value_size=self._value_size)
+        self._recent = {}
+        self._runs.append(Run(part))
+        # Runs of like size are merged, so that there are never more than a few to ask (a log-structured merge).
+        while len(self._runs) >= 2 and self._runs[-1].count * 2 > self._runs[-2].count:
+            newer, older = self._runs.pop(), self._runs.pop()
+            merged = self._path.with_name(f"{self._path.name}.grow{self._written}")
+            self._written += 1
+            merge_runs(merged, [newer.path, older.path], value_size=self._value_size)
+            for run in (newer, older):
+                run.close()
+                run.path.unlink()
+            self._runs.append(Run(merged))
