@@ -15,6 +15,7 @@ set -euo pipefail
 say() { printf 'make-image: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+# shellcheck disable=SC2016 # the names in the format are apt's
 suites() { # "URI SUITE" of each suite of the component main that apt knows on this machine
   apt-get indextargets --format '$(CREATED_BY) $(COMPONENT) $(REPO_URI) $(RELEASE)' |
     awk '$1 == "Packages" && $2 == "main" {print $3, $4}' | sort -u
@@ -87,7 +88,7 @@ work() {
   if [ "$command" = upgrade ]; then own_suites | sed 's/^/deb /; s/$/ main/' >"$root/etc/apt/sources.list"; fi
   if [ "$command" != new ] || [ $# -gt 0 ]; then
     apt_inside update
-    if [ "$command" = upgrade ]; then say "apt upgrade in $image"; apt_inside upgrade; fi
+    if [ "$command" = upgrade ]; then say "apt upgrade in $image"; apt_inside upgrade --with-new-pkgs; fi
     if [ $# -gt 0 ]; then say "apt install $* in $image"; apt_inside install "$@"; fi
   fi
   tidy
@@ -125,7 +126,7 @@ log=$scratch/log
 downloads=${downloads:-$scratch/downloads}
 mkdir -p "$scratch/root" "$downloads"
 downloads=$(realpath "$downloads")
-if [ ! -d "$image.tree" ] && unshare --mount sh -c 'mount -o loop,ro "$1" "$2"' sh "$image" "$scratch/root" 2>/dev/null; then
+if [ ! -d "$image.tree" ] && unshare --mount mount -o loop,ro "$image" "$scratch/root" 2>/dev/null; then
   DOWNLOADS=$downloads unshare --mount --pid --fork --kill-child -- "$0" --inside "$image" "$command" "$scratch/root" "$log" "$@"
 else
   say "no mounts here: working in $image.tree"
