@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
-from netclnt.model import Bytes, CatalogState, Entry, HeldVersion, NewVersion, Range, Report, Version
+from netclnt.model import Bytes, CatalogState, Entry, EntryType, HeldVersion, NewVersion, Range, Report, Version
 
 R = TypeVar("R", bound=Range)
 
@@ -96,6 +96,36 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Idempotent; callable from any thread, and then ends a fetch under way with LineBroken."""
+
+
+# --- what is published
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to publish, not read yet. Fields as in :class:`netclnt.model.Entry`; ``size`` None where only reading tells."""
+
+    path: str
+    type: EntryType
+    mode: int
+    size: int | None = 0
+    target: str = ""
+
+
+class Content(Protocol):
+    """A local file or directory to publish."""
+
+    @property
+    def tree(self) -> bool: ...
+
+    def items(self) -> Iterator[Item]:
+        """The image itself (path ``""``) first, then its parts in the order of their paths' components."""
+
+    def open(self, path: str) -> BinaryIO:
+        """The content of one file, to be read from begin to end; the caller closes it."""
+
+    def check_unchanged(self) -> None:
+        """Raise SourceChanged if anything changed since :meth:`items` saw it (size, mtime, ctime or inode)."""
 
 
 # --- the store, written on the master
