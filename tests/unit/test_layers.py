@@ -17,7 +17,20 @@ PACKAGE = Path(__file__).parents[2] / "netclnt"
 
 LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
-    "rules": ["chunking", "manifest", "locations", "pack", "head", "diff", "plan", "schedule", "workers", "trust", "config"],
+    "rules": [
+        "chunking",
+        "manifest",
+        "locations",
+        "pack",
+        "tree",
+        "head",
+        "diff",
+        "plan",
+        "schedule",
+        "workers",
+        "trust",
+        "config",
+    ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "syscalls", "sftp", "memory"],
     "work": ["publish", "sync", "verify", "init"],
     "face": ["cli", "__main__"],
