@@ -1,0 +1,188 @@
+"""What a config value may be: each reader takes a TOML value and returns the value to work with, or raises Unfit.
+
+The error's text continues the key's name ("slave.keep" + "must be …"). It never repeats a value that may hold a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from netclnt.errors import ForbiddenName
+from netclnt.naming import check_channel
+
+Reader = Callable[[object], object]
+
+
+class Unfit(ValueError):
+    """The value cannot be used; the text says why."""
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
+_SECRET = re.compile(r"(?:^|[;{?&\s])\s*\w*(?:pwd|password|passwd|passphrase)\w*\s*=", re.IGNORECASE)
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
+_MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+
+
+def text(value: object) -> str:
+    """One line of text, not empty."""
+    if not isinstance(value, str):
+        raise Unfit("must be text in quotes")
+    if not value:
+        raise Unfit("must not be empty")
+    if not value.isprintable():
+        raise Unfit("must not contain control characters")
+    return value
+
+
+def whole(low: int, high: int) -> Reader:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise Unfit(f"must be a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Unfit("must be true or false")
+    return value
+
+
+def choice(*allowed: str) -> Reader:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise Unfit("must be " + " or ".join(f'"{one}"' for one in allowed))
+        return value
+
+    return read
+
+
+def seconds(low: float, high: float) -> Reader:
+    """A number of seconds, or text as ``"90s"``, ``"10m"``, ``"26h"``, ``"2d"``, ``"1w"``."""
+
+    def read(value: object) -> float:
+        number = duration(value)
+        if not low <= number <= high:
+            raise Unfit(f"must be from {low:g} to {high:g} seconds")
+        return number
+
+    return read
+
+
+def duration(value: object) -> float:
+    """Seconds from a number or a text with a unit."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match:
+            return float(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return float(value)
+    raise Unfit('must be a number of seconds, or text as "90s", "10m", "26h", "2d"')
+
+
+def path(value: object) -> Path:
+    """An absolute path without ``..``, so that it means the same from cron, a unit and a shell."""
+    checked = text(value)
+    if not checked.startswith("/"):
+        raise Unfit("must be an absolute path")
+    if ".." in PurePosixPath(checked).parts:
+        raise Unfit("must not contain '..'")
+    return Path(checked)
+
+
+def paths(value: object) -> tuple[Path, ...]:
+    return tuple(path(one) for one in _list(value))
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(text(one) for one in _list(value))
+
+
+def server_name(value: object) -> str:
+    checked = text(value)
+    if len(checked) > 64 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", checked, re.ASCII):
+        raise Unfit("must be 1 to 64 of letters, digits, '.', '_' and '-', the first a letter or digit")
+    return checked
+
+
+def channel(value: object) -> str:
+    try:
+        return check_channel(value)
+    except ForbiddenName as error:
+        raise Unfit(f"cannot be used: {error.rule}") from None
+
+
+def conn(value: object) -> str:
+    """``odbc:…`` or ``sqlite:FILE``, without any password in it."""
+    checked = text(value)
+    kind, separator, rest = checked.partition(":")
+    if not separator or kind not in ("odbc", "sqlite") or not rest:
+        raise Unfit('must be "odbc:DSN=…", "odbc:" and a connection string, or "sqlite:FILE"')
+    if kind == "odbc" and _SECRET.search(rest):
+        raise Unfit("must not contain a password; use password_file, password_command or a systemd credential")
+    if kind == "sqlite":
+        path(rest)
+    return checked
+
+
+def conn_or_store(value: object) -> str:
+    """As :func:`conn`, or ``store``."""
+    if value == "store":
+        return "store"
+    try:
+        return conn(value)
+    except Unfit as error:
+        raise Unfit(str(error).replace("must be ", 'must be "store", ', 1)) from None
+
+
+def parent(value: object) -> str:
+    """``sftp://USER@HOST[:PORT]/DIR`` without a password."""
+    problem = "must be sftp://USER@HOST[:PORT]/DIR"
+    checked = text(value)
+    try:
+        parts = urlsplit(checked)
+        port = parts.port
+    except ValueError:
+        raise Unfit(problem) from None
+    if parts.password is not None:
+        raise Unfit("must not contain a password: netclnt logs in with a key")
+    if parts.scheme != "sftp" or not parts.username or not parts.hostname or port == 0 or parts.query or parts.fragment:
+        raise Unfit(problem)
+    if not parts.path.startswith("/"):
+        raise Unfit(problem)
+    return checked
+
+
+def host_key(value: object) -> str:
+    checked = text(value)
+    if not _FINGERPRINT.fullmatch(checked):
+        raise Unfit("must be a fingerprint as ssh-keygen -l prints it: SHA256: and 43 characters")
+    return checked
+
+
+def mode(value: object) -> int:
+    """Permission bits from octal digits in quotes."""
+    if not isinstance(value, str) or not _MODE.fullmatch(value):
+        raise Unfit('must be three or four octal digits in quotes, as "0644"')
+    return int(value, 8)
+
+
+def account(value: object) -> str:
+    """A user's or group's name or number."""
+    checked = text(value)
+    if not _ACCOUNT.fullmatch(checked):
+        raise Unfit("must be the name or number of an account")
+    return checked
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise Unfit("must be a list in brackets")
+    return value

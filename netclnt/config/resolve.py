@@ -1,0 +1,167 @@
+"""From TOML text, environment and flags to a checked config: flag > environment > file > default, all problems at once."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from netclnt.config.readers import Unfit
+from netclnt.config.tables import REQUIRED, Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
+from netclnt.errors import ConfigInvalid, ConfigMissing
+
+T = TypeVar("T", bound=Table)
+Problem = tuple[str, str]
+
+TABLES: tuple[type[MasterConfig], type[SlaveConfig]] = (MasterConfig, SlaveConfig)
+
+_TRUE = frozenset(("1", "true", "yes", "on"))
+_FALSE = frozenset(("0", "false", "no", "off"))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A raw value (as TOML would hold it) and where a person finds it: ``slave.keep``, ``NETCLNT_KEEP``, ``--keep``."""
+
+    value: object
+    where: str
+
+
+Layer = Mapping[str, Given]
+
+
+def read_tables(text: str, *, path: Path) -> dict[str, dict[str, object]]:
+    """The TOML text's tables, unchecked but for their names. Raises ConfigInvalid."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(path=str(path), problems=(("TOML", str(error)),)) from None
+    names = [table.TABLE for table in TABLES]
+    problems: list[Problem] = []
+    for name, value in document.items():
+        if name not in names:
+            problems.append((name, _unknown(name, names, "table" if isinstance(value, dict) else "key")))
+        elif not isinstance(value, dict):
+            problems.append((name, f"must be a table, [{name}]"))
+    if problems:
+        raise ConfigInvalid(path=str(path), problems=tuple(problems))
+    return document
+
+
+def from_table(table: type[Table], values: Mapping[str, object]) -> Layer:
+    return {name: Given(value=value, where=f"{table.TABLE}.{name}") for name, value in values.items()}
+
+
+def from_environment(table: type[Table], environment: Mapping[str, str]) -> Layer:
+    """The table's keys that the environment sets; an empty variable counts as not set. Lists are split as a shell's words."""
+    layer = {}
+    for name, key in keys(table).items():
+        raw = environment.get(key.variable, "")
+        if raw:
+            layer[name] = Given(value=_from_words(key, raw), where=key.variable)
+    return layer
+
+
+def from_flags(table: type[Table], flags: Mapping[str, object], *, directory: Path) -> Layer:
+    """The table's keys among a command's parameters; None and ``()`` count as not given. Paths are relative to ``directory``."""
+    layer = {}
+    for name, key in keys(table).items():
+        raw = flags.get(name)
+        if raw is not None and raw != ():
+            layer[name] = Given(value=_from_flag(key, raw, directory), where=key.flag)
+    return layer
+
+
+def defaults(table: type[Table], *, state: Path, layers: Iterable[Layer]) -> Layer:
+    """Defaults that depend on the host: the state directory, and a master's catalog inside it."""
+    layer = {"state": Given(value=str(state), where=f"{table.TABLE}.state")}
+    if table is MasterConfig:
+        chosen = next((one["state"].value for one in layers if "state" in one), str(state))
+        layer["catalog"] = Given(value=f"sqlite:{chosen}/catalog.sqlite", where=f"{table.TABLE}.catalog")
+    return layer
+
+
+def resolve(table: type[T], *layers: Layer, path: Path) -> T:
+    """The table's value; the first layer that has a key decides it. Raises ConfigInvalid with every problem of every layer."""
+    known = keys(table)
+    problems: list[Problem] = []
+    values: dict[str, object] = {}
+    for layer in layers:
+        problems += [(given.where, _unknown(name, known, "key")) for name, given in layer.items() if name not in known]
+    for name, key in known.items():
+        given = next((layer[name] for layer in layers if name in layer), None)
+        if given is not None:
+            try:
+                values[name] = key.read(given.value)
+            except Unfit as error:
+                problems.append((given.where, str(error)))
+        elif key.default is REQUIRED:
+            problems.append((f"{table.TABLE}.{name}", f"is missing ({key.flag} {key.metavar})"))
+        else:
+            values[name] = key.default
+    problems += _conflicts(table, values)
+    if problems:
+        raise ConfigInvalid(path=str(path), problems=tuple(problems))
+    return table(**values)
+
+
+def require(config: Config, table: type[T]) -> T:
+    """The config's table of that type. Raises ConfigMissing."""
+    found = config.master if table is MasterConfig else config.slave
+    if not isinstance(found, table):
+        raise ConfigMissing(path=str(config.path), section=table.TABLE)
+    return found
+
+
+def _conflicts(table: type[Table], values: Mapping[str, object]) -> Iterable[Problem]:
+    """What no single key can say. Looks only at values that were read well."""
+    prefix = table.TABLE
+    if values.get("password_file") and values.get("password_command"):
+        yield f"{prefix}.password_command", "cannot stand beside password_file; keep one of them"
+    if values.get("host_key") and values.get("known_hosts"):
+        yield f"{prefix}.host_key", "cannot stand beside known_hosts; keep one of them"
+    store = values.get("store")
+    if isinstance(store, Path):
+        catalog = values.get("catalog")
+        state = values.get("state")
+        if isinstance(catalog, str) and catalog.startswith("sqlite:") and Path(catalog[7:]).is_relative_to(store):
+            yield f"{prefix}.catalog", "must not lie inside the store: slaves can read all of it"
+        elif isinstance(state, Path) and state.is_relative_to(store):
+            yield f"{prefix}.state", "must not lie inside the store: slaves can read all of it"
+
+
+def _unknown(name: str, known: Iterable[str], what: str) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"is an unknown {what}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _from_words(key: Key, raw: str) -> object:
+    """One text as the TOML value it stands for; what cannot be converted is returned as it is, for the reader to refuse."""
+    if key.shape is Shape.NUMBER and raw.strip().isdecimal():
+        return int(raw)
+    if key.shape is Shape.FLAG:
+        return True if raw.lower() in _TRUE else False if raw.lower() in _FALSE else raw
+    if key.shape in (Shape.TEXTS, Shape.PATHS):
+        try:
+            return shlex.split(raw)
+        except ValueError:
+            return raw
+    return raw
+
+
+def _from_flag(key: Key, raw: object, directory: Path) -> object:
+    if key.shape is Shape.PATHS and isinstance(raw, tuple):
+        return [str(directory / one) for one in raw]
+    if isinstance(raw, tuple):
+        return list(raw)
+    if not isinstance(raw, str):
+        return raw
+    if key.shape is Shape.PATH:
+        return str(directory / raw) if raw else raw
+    if key.shape is Shape.CONN and raw.startswith("sqlite:") and raw != "sqlite:":
+        return f"sqlite:{directory / raw[7:]}"
+    return _from_words(key, raw)

@@ -1,0 +1,365 @@
+"""The config's tables as frozen values, and all there is to know of each of their keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from netclnt.config import readers
+from netclnt.model import DEFAULT_CHANNEL
+
+REQUIRED = object()
+"""In place of a default: the key must be given."""
+
+
+class Shape(Enum):
+    """How a key's value is given as text, by a flag or the environment."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    FLAG = "flag"
+    PATH = "path"
+    CONN = "conn"
+    TEXTS = "texts"
+    PATHS = "paths"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a table. ``about`` says what it does and in which unit; ``metavar`` stands for its value in help texts;
+    ``example`` (as TOML holds it) stands in a written config where there is no default."""
+
+    name: str
+    about: str
+    read: readers.Reader
+    default: object = REQUIRED
+    shape: Shape = Shape.TEXT
+    metavar: str = "TEXT"
+    example: object = None
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return "NETCLNT_" + self.name.upper()
+
+
+class Table(Protocol):
+    """What :class:`MasterConfig` and :class:`SlaveConfig` have in common: a name, and fields that are their keys."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    TABLE: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterConfig:
+    """Table ``[master]``. ``threads`` 0 = one for each core."""
+
+    TABLE: ClassVar[str] = "master"
+
+    store: Path
+    catalog: str
+    state: Path
+    password_file: Path | None
+    password_command: str | None
+    channel: str
+    level: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlaveConfig:
+    """Table ``[slave]``. Durations in seconds; ``threads`` 0 = one for each core; ``mode`` are permission bits."""
+
+    TABLE: ClassVar[str] = "slave"
+
+    name: str
+    catalog: str
+    parent: str
+    root: Path
+    state: Path
+    select: tuple[str, ...]
+    channel: str
+    seed: tuple[Path, ...]
+    identity: Path | None
+    known_hosts: Path | None
+    host_key: str | None
+    transport: str
+    connections: int
+    timeout: float
+    retry_budget: float
+    lock_timeout: float
+    password_file: Path | None
+    password_command: str | None
+    threads: int
+    owner: str | None
+    group: str | None
+    mode: int | None
+    keep: int
+    adopt: bool
+    report: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole config. ``path`` is the file it was read from, or where it would be."""
+
+    path: Path
+    master: MasterConfig | None
+    slave: SlaveConfig | None
+
+
+@cache
+def keys(table: type[Table]) -> dict[str, Key]:
+    """A table's keys by name, in the order of a written config."""
+    return {key.name: key for key in (_MASTER if table.TABLE == "master" else _SLAVE)}
+
+
+_PASSWORD_FILE = Key(
+    name="password_file",
+    about="A file that holds the catalog's password and nothing else; readable by this program's user only.",
+    read=readers.path,
+    default=None,
+    shape=Shape.PATH,
+    metavar="FILE",
+    example="/etc/netclnt/catalog-password",
+)
+_PASSWORD_COMMAND = Key(
+    name="password_command",
+    about="A command that prints the catalog's password. Without either: systemd's credential catalog-password, if any.",
+    read=readers.text,
+    default=None,
+    metavar="COMMAND",
+    example="pass show netclnt/catalog",
+)
+
+_MASTER = (
+    Key(
+        name="store",
+        about="The exported directory of packs, manifests and HEAD. Slaves read it over SFTP.",
+        read=readers.path,
+        shape=Shape.PATH,
+        metavar="DIR",
+        example="/srv/netclnt",
+    ),
+    Key(
+        name="catalog",
+        about="The master's database: odbc:DSN=…, odbc: and a connection string, or sqlite:FILE outside the store.",
+        read=readers.conn,
+        shape=Shape.CONN,
+        metavar="CONN",
+    ),
+    Key(
+        name="state",
+        about="The master's private directory, outside the store: block index and, by default, the catalog.",
+        read=readers.path,
+        shape=Shape.PATH,
+        metavar="DIR",
+    ),
+    _PASSWORD_FILE,
+    _PASSWORD_COMMAND,
+    Key(
+        name="channel",
+        about="The channel that publish offers new versions in.",
+        read=readers.channel,
+        default=DEFAULT_CHANNEL,
+        metavar="C",
+    ),
+    Key(
+        name="level",
+        about="zstd's compression level of new frames: 1 is quick, 19 is small.",
+        read=readers.whole(1, 19),
+        default=3,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="threads",
+        about="Threads that hash and compress; 0 means one for each core.",
+        read=readers.whole(0, 256),
+        default=0,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+)
+
+_SLAVE = (
+    Key(
+        name="name",
+        about="This server's name, as the master's reports show it.",
+        read=readers.server_name,
+        metavar="NAME",
+        example="store-0815",
+    ),
+    Key(
+        name="catalog",
+        about='The master\'s catalog: "store" (read over SFTP), odbc:DSN=…, odbc: and a connection string, or sqlite:FILE.',
+        read=readers.conn_or_store,
+        shape=Shape.CONN,
+        metavar="CONN|store",
+        example="store",
+    ),
+    Key(
+        name="parent",
+        about="The store to copy from.",
+        read=readers.parent,
+        metavar="sftp://USER@HOST[:PORT]/DIR",
+        example="sftp://netclnt@master.example/srv/netclnt",
+    ),
+    Key(
+        name="root",
+        about="The directory of this server's images.",
+        read=readers.path,
+        shape=Shape.PATH,
+        metavar="DIR",
+        example="/srv/images",
+    ),
+    Key(
+        name="state",
+        about="The slave's private directory: ledger, key, host keys.",
+        read=readers.path,
+        shape=Shape.PATH,
+        metavar="DIR",
+    ),
+    Key(
+        name="select",
+        about="Which images to hold: globs over names; ! excludes; kind:software selects a kind. Empty: all of the channel.",
+        read=readers.texts,
+        default=(),
+        shape=Shape.TEXTS,
+        metavar="PATTERN",
+        example=["debian/*", "!debian/test-*"],
+    ),
+    Key(name="channel", about="The channel to follow.", read=readers.channel, default=DEFAULT_CHANNEL, metavar="C"),
+    Key(
+        name="seed",
+        about="Directories whose files blocks may be taken from, never changed.",
+        read=readers.paths,
+        default=(),
+        shape=Shape.PATHS,
+        metavar="DIR",
+        example=["/mnt/usb"],
+    ),
+    Key(
+        name="identity",
+        about="The private SSH key. Default: id_ed25519 in the state directory, if it is there.",
+        read=readers.path,
+        default=None,
+        shape=Shape.PATH,
+        metavar="FILE",
+        example="/etc/netclnt/id_ed25519",
+    ),
+    Key(
+        name="known_hosts",
+        about="Known host keys. Default: known_hosts in the state directory if it is there, else the account's own.",
+        read=readers.path,
+        default=None,
+        shape=Shape.PATH,
+        metavar="FILE",
+        example="/etc/ssh/ssh_known_hosts",
+    ),
+    Key(
+        name="host_key",
+        about="The parent's host key by its fingerprint, instead of known_hosts.",
+        read=readers.host_key,
+        default=None,
+        metavar="SHA256:…",
+        example="SHA256:" + "x" * 43,
+    ),
+    Key(
+        name="transport",
+        about="How to reach the parent: paramiko, or openssh (the system's ssh with all its config).",
+        read=readers.choice("paramiko", "openssh"),
+        default="paramiko",
+        metavar="paramiko|openssh",
+    ),
+    Key(
+        name="connections",
+        about="SSH connections at once; more are faster on a thick line.",
+        read=readers.whole(1, 16),
+        default=1,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="timeout",
+        about="Give a connection up after so long without any progress, in seconds.",
+        read=readers.seconds(1, 3600),
+        default=60.0,
+        metavar="SECONDS",
+    ),
+    Key(
+        name="retry_budget",
+        about="Spend at most so long on trying again after the line broke, in seconds.",
+        read=readers.seconds(0, 604800),
+        default=600.0,
+        metavar="SECONDS",
+    ),
+    Key(
+        name="lock_timeout",
+        about="How long to wait for another run that holds the root, in seconds.",
+        read=readers.seconds(0, 86400),
+        default=0.0,
+        metavar="SECONDS",
+    ),
+    _PASSWORD_FILE,
+    _PASSWORD_COMMAND,
+    Key(
+        name="threads",
+        about="Threads that decompress, hash and write; 0 means one for each core.",
+        read=readers.whole(0, 256),
+        default=0,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="owner",
+        about="Owner of new images. Default: the account that runs netclnt.",
+        read=readers.account,
+        default=None,
+        example="root",
+    ),
+    Key(
+        name="group",
+        about="Group of new images. Default: the group of that account.",
+        read=readers.account,
+        default=None,
+        example="root",
+    ),
+    Key(
+        name="mode",
+        about="Permission bits of new images of one file. Default: those published.",
+        read=readers.mode,
+        default=None,
+        metavar="OCTAL",
+        example="0644",
+    ),
+    Key(
+        name="keep",
+        about="Old versions of each image to keep aside (and to take blocks from).",
+        read=readers.whole(0, 100),
+        default=1,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="adopt",
+        about="Replace a file that netclnt did not put there by the image of that name.",
+        read=readers.flag,
+        default=False,
+        shape=Shape.FLAG,
+    ),
+    Key(
+        name="report",
+        about="Tell the master's catalog what was done.",
+        read=readers.flag,
+        default=True,
+        shape=Shape.FLAG,
+    ),
+)
