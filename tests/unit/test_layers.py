@@ -23,6 +23,7 @@ LAYERS = {
         "locations",
         "pack",
         "tree",
+        "rows",
         "head",
         "diff",
         "plan",
