@@ -62,7 +62,7 @@ def make_tree(directory: Path, *, seed: str = "tree", size: int = 3 << 20) -> Pa
 
 
 def change_tree(directory: Path, *, seed: str = "tree", turn: int = 1) -> Path:
-    """As an upgrade does it: a library a little different, a new kernel beside the old one, a file edited, one gone, one moved."""
+    """As an upgrade does it: a library a little different, a new kernel beside it, a file edited, one gone, one moved."""
     library = directory / "usr/lib/libbig.so.1"
     data = library.read_bytes()
     middle = len(data) // 2
