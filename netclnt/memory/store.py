@@ -52,7 +52,7 @@ class MemoryStore:
 
 
 class MemoryPackWriter:
-    """A PackWriter into the twin's files; visible, like a real one, while it is written."""
+    """A PackWriter into the twin's files; there once it is closed."""
 
     def __init__(self, files: dict[str, bytes], pack: int) -> None:
         self.pack = pack
@@ -66,7 +66,6 @@ class MemoryPackWriter:
 
     def append(self, stored: Bytes) -> None:
         self._content += stored
-        self._files[pack_path(self.pack)] = bytes(self._content)
 
     def close(self) -> None:
         self._files[pack_path(self.pack)] = bytes(self._content)

@@ -1,0 +1,145 @@
+"""The master's index of all blocks in its store: local, rebuildable, and never whole in memory.
+
+It follows the catalog's generations: what was published since it was last used (by a crashed publish, or on another
+host) is read back from the manifests in the store.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+from netclnt.blockindex import Run, merge_runs, write_run
+from netclnt.errors import Damaged, StorageError
+from netclnt.locations import EARLIER, Frame, decode_record, decode_table, table_bytes
+from netclnt.manifest import decode_blocks, decode_head, locations_path, manifest_path, page_offsets
+from netclnt.model import Version
+from netclnt.protocols import Store
+
+RECORD = struct.Struct("<QIIIBI")
+"""Value of one record: the frame's pack, offset, stored and plain length and codec; where in the frame the block begins."""
+
+_RUNS_MAX = 6
+
+
+def encode_location(frame: Frame, start: int) -> bytes:
+    return RECORD.pack(*astuple(frame), start)
+
+
+def decode_location(value: bytes) -> tuple[Frame, int]:
+    pack, offset, stored, plain, codec, start = RECORD.unpack(value)
+    return Frame(pack, offset, stored, plain, codec), start
+
+
+class StoreIndex:
+    """Every block of the store by its id. Not shared between threads or processes: the store's lock guards it.
+
+    ``directory`` belongs to the index alone; ``identity`` names the catalog it follows. A context manager.
+    """
+
+    def __init__(self, directory: Path, *, identity: str) -> None:
+        self._directory = directory
+        self._identity = identity
+        self._numbers = 0
+        self.generation = 0
+        self._runs: list[Run] = []
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._load()
+
+    def find(self, id_: bytes) -> bytes | None:
+        """The block's encoded location, or None."""
+        for run in self._runs:
+            value = run.find(id_)
+            if value is not None:
+                return value
+        return None
+
+    def add(self, records: Iterable[bytes], *, generation: int) -> None:
+        """Take in the blocks published with ``generation``: ids joined with their encoded locations."""
+        path = self._new_path()
+        write_run(path, records, value_size=RECORD.size)
+        run = Run(path)
+        self._runs.append(run)
+        self.generation = generation
+        obsolete = self._merge() if len(self._runs) > _RUNS_MAX else []
+        self._save()
+        for path in obsolete:
+            path.unlink()
+
+    def close(self) -> None:
+        for run in self._runs:
+            run.close()
+
+    def _merge(self) -> list[Path]:
+        """Put the smaller runs together; returns the files that this leaves over."""
+        self._runs.sort(key=lambda run: run.count, reverse=True)
+        smaller = self._runs[1:]
+        path = self._new_path()
+        merge_runs(path, [run.path for run in smaller], value_size=RECORD.size)
+        for run in smaller:
+            run.close()
+        self._runs[1:] = [Run(path)]
+        return [run.path for run in smaller]
+
+    def _new_path(self) -> Path:
+        self._numbers += 1
+        return self._directory / f"{self._numbers:08d}.run"
+
+    @property
+    def _state_path(self) -> Path:
+        return self._directory / "index.json"
+
+    def _load(self) -> None:
+        """Open what the state file names; anything odd about it means to begin with an empty index."""
+        try:
+            state = json.loads(self._state_path.read_text())
+            if state["identity"] == self._identity:
+                self._numbers = int(state["numbers"])
+                self._runs = [Run(self._directory / name) for name in state["runs"]]
+                self.generation = int(state["generation"])
+        except (OSError, ValueError, KeyError, TypeError, Damaged, StorageError):
+            self.close()
+            self._runs = []
+            self.generation = 0
+        named = {run.path for run in self._runs}
+        for path in self._directory.iterdir():
+            if path.suffix != ".json" and path not in named:
+                path.unlink()
+
+    def _save(self) -> None:
+        state = {
+            "identity": self._identity,
+            "generation": self.generation,
+            "numbers": self._numbers,
+            "runs": [run.path.name for run in self._runs],
+        }
+        temporary = self._state_path.with_suffix(".new")
+        temporary.write_text(json.dumps(state))
+        temporary.replace(self._state_path)
+
+
+def catch_up(index: StoreIndex, store: Store, published: Iterable[Version]) -> None:
+    """Bring the index up to the newest of the versions, which come in the order of their generation."""
+    for version in published:
+        index.add(_records(store, version), generation=version.generation)
+
+
+def _records(store: Store, version: Version) -> Iterator[bytes]:
+    path, locations = manifest_path(version.manifest), locations_path(version.manifest)
+    head = decode_head(store.read(path, 0, version.head_bytes), version.manifest)
+    table = decode_table(store.read(locations, 0, table_bytes(len(head.block_pages))), len(head.block_pages), where=locations)
+    offsets = page_offsets(head, version.head_bytes)[1]
+    start = 0
+    for page, offset, (record_offset, record_length) in zip(head.block_pages, offsets, table, strict=True):
+        blocks = decode_blocks(page, store.read(path, offset, page.stored), where=path)
+        record = decode_record(store.read(locations, record_offset, record_length), blocks, page_start=start, where=locations)
+        start += page.plain
+        for run in record.runs:
+            if run.frame != EARLIER:
+                begin = run.start
+                for index in range(run.first, run.first + run.count):
+                    yield blocks.id(index) + encode_location(record.frames[run.frame], begin)
+                    begin += blocks.lengths[index]

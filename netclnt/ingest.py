@@ -1,0 +1,366 @@
+"""From content to the store: read, cut, look up, compress what is new into packs, and write the manifest.
+
+The data flow down one line: ``items → stretches → blocks → frames → compressed frames → packs``. Frames are compressed by
+several threads, files are digested by one more; everything else happens in the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import xxhash
+
+from netclnt.blockindex import Growing
+from netclnt.chunking import CHUNKER, Stretch, block_id, cut
+from netclnt.dedup import StoreIndex, decode_location, encode_location
+from netclnt.errors import SourceChanged
+from netclnt.locations import EARLIER, Frame, Locations, Run, encode_record, encode_table
+from netclnt.manifest import (
+    BlockPage,
+    Head,
+    encode_blocks,
+    encode_entries,
+    encode_head,
+    ends_page,
+    entry_pages,
+    locations_path,
+    manifest_path,
+)
+from netclnt.model import ZERO_ID, Blocks, Bytes, Entry, EntryType
+from netclnt.pack import FRAME_MAX, PACK_BYTES_MAX, encode_frame
+from netclnt.protocols import Content, Item, PackWriter, Store
+from netclnt.workers import ordered_map
+
+_FRAMES_AHEAD = 4
+"""Frames in hand for each thread that compresses."""
+
+_INLINE_DIGEST_MAX = 256 * 1024
+_COPY_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to ingest: zstd's ``level``, ``threads`` that compress, and a directory for ``scratch`` files."""
+
+    level: int
+    threads: int
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What is in the store now: the manifest's ``digest`` and length of its head, all entries, and what it took.
+
+    ``bytes_new`` is the content no pack held before, ``bytes_stored`` what it takes compressed.
+    """
+
+    digest: str
+    head_bytes: int
+    head: Head
+    entries: list[Entry]
+    bytes_new: int
+    bytes_stored: int
+
+
+def ingest(
+    content: Content,
+    *,
+    store: Store,
+    index: StoreIndex,
+    hash_seed: int,
+    settings: Settings,
+    records: IO[bytes],
+    on_read: Callable[[int], None],
+) -> Ingested:
+    """Bring a content into the store, durable, without making it known to anybody.
+
+    Index records of the blocks that are new go to the file ``records``; ``on_read`` is told of bytes read.
+
+    An interruption leaves only files that nothing refers to. Raises SourceChanged when the content changed meanwhile.
+    """
+    packs = _Packs(store, records)
+    with (
+        Growing(settings.scratch / "seen", value_size=8) as seen,
+        tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
+        ThreadPoolExecutor(1, thread_name_prefix="digest") as digester,
+    ):
+        pages = _Pages(pages_file)
+        reader = _Reader(content, digester, on_read)
+        frames = _Frames(reader, pages, seen, index, hash_seed)
+        encode = partial(_encode, level=settings.level)
+        for frame, codec, stored in ordered_map(encode, frames, threads=settings.threads, ahead=settings.threads * _FRAMES_AHEAD):
+            packs.write(frame, codec, stored)
+            pages.settle()
+        pages.settle()
+        packs.close()
+        content.check_unchanged()
+        digest, head_bytes, head = _write_manifest(store, content.tree, reader.entries, pages, pages_file)
+    return Ingested(digest, head_bytes, head, reader.entries, packs.bytes_new, packs.bytes_stored)
+
+
+@dataclass(eq=False, slots=True)
+class _NewFrame:
+    """A frame being filled; ``location`` is known when it is written."""
+
+    plain: bytearray = field(default_factory=bytearray)
+    blocks: list[tuple[bytes, int]] = field(default_factory=list)
+    location: Frame | None = None
+
+
+def _encode(frame: _NewFrame, *, level: int) -> tuple[_NewFrame, int, Bytes]:
+    codec, stored = encode_frame(frame.plain, level)
+    return frame, codec, stored
+
+
+class _Packs:
+    """Writes compressed frames into packs, one after the other, and index records of their blocks into ``records``."""
+
+    def __init__(self, store: Store, records: IO[bytes]) -> None:
+        self._store = store
+        self._records = records
+        self._pack: PackWriter | None = None
+        self.bytes_new = 0
+        self.bytes_stored = 0
+
+    def write(self, frame: _NewFrame, codec: int, stored: Bytes) -> None:
+        pack = self._pack
+        if pack is None or pack.size + len(stored) > PACK_BYTES_MAX:
+            self.close()
+            pack = self._pack = self._store.new_pack()
+        frame.location = Frame(pack.pack, pack.size, len(stored), len(frame.plain), codec)
+        pack.append(stored)
+        self._records.write(b"".join([id_ + encode_location(frame.location, start) for id_, start in frame.blocks]))
+        self.bytes_new += len(frame.plain)
+        self.bytes_stored += len(stored)
+        frame.plain = bytearray()
+        frame.blocks = []
+
+    def close(self) -> None:
+        if self._pack is not None:
+            self._pack.close()
+            self._pack = None
+
+
+class _Page:
+    """One block page being filled, with where its blocks lie."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.plain = 0
+        self.check = xxhash.xxh3_128()
+        self.frames: dict[_NewFrame | Frame, int] = {}
+        self._lengths = array("I")
+        self._ids = bytearray()
+        self._runs: list[list[int]] = []
+        self._next = (-1, 0)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def add(self, id_: bytes, length: int, frame: _NewFrame | Frame | None, start: int) -> None:
+        """Append a block that lies at ``start`` of ``frame``, or of this version's earlier content if that is None."""
+        number = EARLIER if frame is None else self.frames.setdefault(frame, len(self.frames))
+        if self._next == (number, start):
+            self._runs[-1][1] += 1
+        else:
+            self._runs.append([len(self._lengths), 1, number, start])
+        self._next = (number, start + length)
+        self._append(id_, length)
+
+    def add_zeros(self, length: int) -> None:
+        self._next = (-1, 0)
+        self._append(ZERO_ID, length)
+
+    def _append(self, id_: bytes, length: int) -> None:
+        self._lengths.append(length)
+        self._ids += id_
+        self.plain += length
+
+    @property
+    def blocks(self) -> Blocks:
+        return Blocks(self._lengths, bytes(self._ids))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(Run(*run) for run in self._runs)
+
+
+class _Pages:
+    """The pages of one version: complete ones in ``file``, and the locations of those whose frames are written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._unsettled: deque[_Page] = deque()
+        self.rows: list[BlockPage] = []
+        self.records: list[bytes] = []
+        self.blocks = 0
+        self.open = _Page(0)
+
+    def close_page(self) -> None:
+        """End the open page and begin the next."""
+        page = self.open
+        if not len(page):
+            return
+        row, stored = encode_blocks(page.blocks, page.check.digest())
+        self._file.write(stored)
+        self.rows.append(row)
+        self.blocks += len(page)
+        self._unsettled.append(page)
+        self.open = _Page(page.start + page.plain)
+
+    def settle(self) -> None:
+        """Turn the locations of pages whose frames are all written into records."""
+        while self._unsettled:
+            frames = [frame if isinstance(frame, Frame) else frame.location for frame in self._unsettled[0].frames]
+            located = tuple(frame for frame in frames if frame is not None)
+            if len(located) < len(frames):
+                return
+            page = self._unsettled.popleft()
+            self.records.append(encode_record(Locations(located, page.runs)))
+
+
+class _Reader:
+    """Reads the files of a content one after the other, digesting them on the way, and collects the entries."""
+
+    def __init__(self, content: Content, digester: ThreadPoolExecutor, on_read: Callable[[int], None]) -> None:
+        self._content = content
+        self._digester = digester
+        self._on_read = on_read
+        self.entries: list[Entry] = []
+
+    def __iter__(self) -> Iterator[Stretch]:
+        for item in self._content.items():
+            if item.type is EntryType.FILE:
+                yield from self._file(item)
+            else:
+                self.entries.append(Entry(item.path, item.type, item.mode, target=item.target))
+
+    def _file(self, item: Item) -> Iterator[Stretch]:
+        with self._content.open(item.path) as file:
+            digest = _Digest(file, self._digester, self._on_read)
+            yield from cut(digest.read)
+        sha256 = digest.result()
+        if item.size is not None and digest.size != item.size:
+            raise SourceChanged(path=item.path)
+        self.entries.append(Entry(item.path, item.type, item.mode, digest.size, sha256))
+
+
+class _Digest:
+    """A file's SHA-256, computed by another thread, never more than two buffers behind the reading."""
+
+    def __init__(self, file: BinaryIO, digester: ThreadPoolExecutor, on_read: Callable[[int], None]) -> None:
+        self._file = file
+        self._digester = digester
+        self._on_read = on_read
+        self._sha256 = hashlib.sha256()
+        self._behind: deque[Future[None]] = deque()
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.size += len(data)
+        if len(data) <= _INLINE_DIGEST_MAX and not self._behind:
+            self._sha256.update(data)
+        else:
+            self._behind.append(self._digester.submit(self._sha256.update, data))
+            if len(self._behind) > 2:
+                self._behind.popleft().result()
+        self._on_read(len(data))
+        return data
+
+    def result(self) -> bytes:
+        while self._behind:
+            self._behind.popleft().result()
+        return self._sha256.digest()
+
+
+class _Frames:
+    """Iterates over the frames of new blocks, as they fill; on the way it notes every block in the pages."""
+
+    def __init__(self, stretches: _Reader, pages: _Pages, seen: Growing, index: StoreIndex, hash_seed: int) -> None:
+        self._stretches = stretches
+        self._pages = pages
+        self._seen = seen
+        self._index = index
+        self._hash_seed = hash_seed
+        self._frame = _NewFrame()
+
+    def __iter__(self) -> Iterator[_NewFrame]:
+        for stretch in self._stretches:
+            if stretch.zeros:
+                self._pages.open.add_zeros(stretch.zeros)
+                if ends_page(len(self._pages.open), ZERO_ID):
+                    self._pages.close_page()
+            else:
+                yield from self._blocks(stretch)
+        self._pages.close_page()
+        if self._frame.plain:
+            yield self._frame
+
+    def _blocks(self, stretch: Stretch) -> Iterator[_NewFrame]:
+        data, hash_seed, find = stretch.data, self._hash_seed, self._seen.find
+        unchecked = position = 0
+        for length in stretch.lengths:
+            block = data[position : position + length]
+            position += length
+            id_ = block_id(block, hash_seed)
+            page = self._pages.open
+            earlier = find(id_)
+            if earlier is not None:
+                page.add(id_, length, None, int.from_bytes(earlier, "little"))
+            else:
+                self._seen.add(id_, (page.start + page.plain).to_bytes(8, "little"))
+                known = self._index.find(id_)
+                if known is not None:
+                    page.add(id_, length, *decode_location(known))
+                else:
+                    if len(self._frame.plain) + length > FRAME_MAX:
+                        yield self._frame
+                        self._frame = _NewFrame()
+                    self._frame.blocks.append((id_, len(self._frame.plain)))
+                    page.add(id_, length, self._frame, len(self._frame.plain))
+                    self._frame.plain += block
+            if ends_page(len(page), id_):
+                page.check.update(data[unchecked:position])
+                unchecked = position
+                self._pages.close_page()
+        self._pages.open.check.update(data[unchecked:position])
+
+
+def _write_manifest(
+    store: Store, tree: bool, entries: list[Entry], pages: _Pages, pages_file: IO[bytes]
+) -> tuple[str, int, Head]:
+    entry_rows, entry_stored = zip(*(encode_entries(page) for page in entry_pages(entries)), strict=True)
+    head = Head(
+        chunker=CHUNKER,
+        tree=tree,
+        size=sum(entry.size for entry in entries),
+        entries=len(entries),
+        blocks=pages.blocks,
+        entry_pages=entry_rows,
+        block_pages=tuple(pages.rows),
+    )
+    encoded = encode_head(head)
+    digest = hashlib.sha256(encoded).hexdigest()
+    if store.size(manifest_path(digest)) is None:
+        store.put(locations_path(digest), [encode_table([len(record) for record in pages.records]), *pages.records])
+        store.put(manifest_path(digest), _parts(encoded, entry_stored, pages_file))
+    store.sync()
+    return digest, len(encoded), head
+
+
+def _parts(head: bytes, entry_stored: tuple[bytes, ...], pages_file: IO[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from entry_stored
+    pages_file.seek(0)
+    while part := pages_file.read(_COPY_SIZE):
+        yield part
