@@ -16,6 +16,7 @@ WORK_DIRECTORY = ".netclnt"
 
 _NAME_FORBIDDEN = frozenset("@:!*?[\\")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_TOKEN = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -50,6 +51,18 @@ def check_channel(channel: object) -> str:
     if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
         raise ForbiddenName(name=repr(channel), rule="a channel is lower-case letters, digits, '.', '_' and '-'")
     return channel
+
+
+def check_token(token: object) -> str:
+    """Return ``token`` if it can name a staging area or a kept version: 1 to 64 lower-case hex digits."""
+    if not isinstance(token, str) or not is_token(token):
+        raise ForbiddenName(name=repr(token), rule="a token is 1 to 64 lower-case hex digits")
+    return token
+
+
+def is_token(text: str) -> bool:
+    """Whether :func:`check_token` takes ``text``."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def twin_key(name: str) -> str:

@@ -1,0 +1,44 @@
+"""Removing whole trees inside the work area, never following a link or crossing a mount."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from netclnt.files.confine import open_beneath
+
+
+def remove(directory: int, name: str) -> None:
+    """Remove ``name`` in ``directory`` and all below it. Absent is fine. Raises OSError; EXDEV at a mount point, whose
+    content is left alone."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            _remove_directory(directory, name)
+        else:
+            os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+
+
+def _remove_directory(directory: int, name: str) -> None:
+    below = open_beneath(directory, name, os.O_PATH | os.O_DIRECTORY, same_mount=True)
+    try:
+        if os.fstat(below).st_mode & 0o700 != 0o700:
+            Path(f"/proc/self/fd/{below}").chmod(0o700)  # a descriptor opened by O_PATH knows no fchmod
+        for inner in names(below):
+            remove(below, inner)
+    finally:
+        os.close(below)
+    os.rmdir(name, dir_fd=directory)
+
+
+def names(directory: int) -> list[str]:
+    """The names in a directory given by any descriptor, sorted by their bytes."""
+    listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        with os.scandir(listed) as entries:
+            return sorted((entry.name for entry in entries), key=os.fsencode)
+    finally:
+        os.close(listed)

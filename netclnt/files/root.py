@@ -1,0 +1,215 @@
+"""A slave's directory of images on a real file system."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Self
+
+from netclnt.errors import StorageFailed
+from netclnt.files.confine import Directories, kind_at, open_beneath, open_regular, split
+from netclnt.files.failures import reported
+from netclnt.files.lock import locked
+from netclnt.files.reader import FileReader
+from netclnt.files.removal import names, remove
+from netclnt.files.sealing import inner
+from netclnt.files.showing import show
+from netclnt.files.staging import DirectoryStage
+from netclnt.files.transfer import CHUNK, read_full
+from netclnt.files.walk import PERMISSIONS, Found, walk
+from netclnt.files.workarea import KEPT, STAGING, Ownership, WorkArea, make_marker, open_area, read_marker
+from netclnt.model import Entry, EntryType
+from netclnt.naming import WORK_DIRECTORY, check_name, check_path, check_token, is_token
+from netclnt.protocols import Facts
+
+_ON_THE_WAY = (errno.ELOOP, errno.ENOTDIR)
+"""How the kernel says that something else than a directory lies on the way to a path."""
+
+
+def open_root(
+    path: Path | str, *, marker: str | None, writable: bool = True, ownership: Ownership | None = None
+) -> DirectoryRoot:
+    """Open a root; the caller closes it. A link in ``path`` itself is followed, once, now.
+
+    ``marker`` is what the ledger remembers of this root. None means first contact (or a lost ledger): with ``writable`` a
+    marker is made unless there is one, to be remembered from :attr:`DirectoryRoot.marker`. Otherwise a root that lacks it
+    raises RootNotMounted, and nothing is created in it. Raises StorageFailed, and ForeignFile where the work area's name is
+    taken by something else than a directory.
+    """
+    area = open_area(Path(path), marker=marker, writable=writable, ownership=ownership or Ownership())
+    try:
+        return DirectoryRoot(area, writable=writable)
+    except BaseException:
+        area.close()
+        raise
+
+
+class DirectoryRoot:
+    """:class:`netclnt.protocols.Root`. A context manager that closes it; made by :func:`open_root`."""
+
+    def __init__(self, area: WorkArea, *, writable: bool) -> None:
+        self._area = area
+        self._marker = read_marker(area.work) if area.work >= 0 else None
+        if self._marker is None and writable:
+            self._marker = make_marker(area.need_work(), area.path)
+
+    @property
+    def path(self) -> str:
+        """The root's absolute path, links resolved."""
+        return self._area.path
+
+    @property
+    def marker(self) -> str | None:
+        """What the ledger should remember; None for a root opened only to read that was never written to."""
+        return self._marker
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._area.close()
+
+    def lock(self, holder: str) -> AbstractContextManager[None]:
+        return locked(self._area, holder)
+
+    # --- live images
+
+    def facts(self, name: str, paths: Sequence[str]) -> Sequence[Facts | None]:
+        with reported("look at", self._area.describe(check_name(name))), Directories(self._area.root) as directories:
+            return [self._facts(directories, _join(name, path)) for path in paths]
+
+    def _facts(self, directories: Directories, path: str) -> Facts | None:
+        parent, last = split(path)
+        try:
+            found = os.stat(last, dir_fd=directories.open(parent), follow_symlinks=False)
+        except OSError as error:
+            if error.errno == errno.ENOENT or error.errno in _ON_THE_WAY:
+                return None
+            raise
+        return Facts(size=found.st_size, mtime=found.st_mtime_ns, inode=found.st_ino)
+
+    def type(self, name: str) -> str:
+        """As the Protocol says; ``other`` also where a link or a file lies on the way. Raises StorageFailed (EXDEV) for a place
+        on another file system than the root, which nothing can be renamed to."""
+        parent, last = split(check_name(name))
+        place = self._area.describe(name)
+        with reported("look at", place), Directories(self._area.root) as directories:
+            try:
+                directory = directories.open(parent)
+                kind = kind_at(directory, last)
+            except FileNotFoundError:
+                return "absent"
+            except OSError as error:
+                if error.errno in _ON_THE_WAY:
+                    return "other"
+                raise
+            held = directory if kind == "absent" else None
+            found = os.fstat(directory) if held is not None else os.stat(last, dir_fd=directory, follow_symlinks=False)
+            if found.st_dev != self._area.device:
+                raise StorageFailed(action="use", path=place, errno=errno.EXDEV, cause="on another file system than the root")
+            return kind
+
+    def open(self, name: str, path: str) -> FileReader:
+        return self._reader(self._area.root, _join(check_name(name), path), _join(name, path))
+
+    def tree(self, name: str) -> Iterator[Entry]:
+        parent, last = split(check_name(name))
+        place = self._area.describe(name)
+        with reported("read", place), self._directory(self._area.root, parent) as directory:
+            for found in walk(directory, last, where=place):
+                yield _entry(found)
+
+    # --- staging areas and kept versions
+
+    def stage(self, token: str) -> DirectoryStage:
+        return DirectoryStage(self._area, token)
+
+    def staged(self) -> Sequence[str]:
+        return self._tokens(STAGING)
+
+    def discard(self, token: str) -> None:
+        self._remove(STAGING, token)
+
+    def show(self, token: str, name: str, *, keep: str | None) -> None:
+        """As the Protocol says. Missing parents are made (mode 0755). Raises ForeignFile where something else than a file or a
+        directory lies at the image's place or on the way to it."""
+        show(self._area, check_token(token), check_name(name), keep=None if keep is None else check_token(keep))
+
+    def kept(self) -> Sequence[str]:
+        return self._tokens(KEPT)
+
+    def open_kept(self, token: str, path: str) -> FileReader:
+        place = f"{KEPT}/{check_token(token)}/{inner(check_path(path) if path else path)}"
+        return self._reader(self._area.need_work(), place, f"{WORK_DIRECTORY}/{place}")
+
+    def drop(self, token: str) -> None:
+        self._remove(KEPT, token)
+
+    def free(self) -> int:
+        with reported("look at", self._area.path):
+            space = os.fstatvfs(self._area.root)
+        return space.f_bavail * space.f_frsize
+
+    # --- inside
+
+    @contextmanager
+    def _directory(self, top: int, path: str) -> Iterator[int]:
+        opened = open_beneath(top, path, os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield opened
+        finally:
+            os.close(opened)
+
+    def _reader(self, top: int, path: str, shown: str) -> FileReader:
+        parent, last = split(path)
+        place = self._area.describe(shown)
+        with reported("open", place), self._directory(top, parent) as directory:
+            return FileReader(open_regular(directory, last, os.O_RDONLY), place)
+
+    def _tokens(self, kind: str) -> list[str]:
+        if self._area.work < 0:
+            return []
+        place = self._area.describe(f"{WORK_DIRECTORY}/{kind}")
+        with reported("list", place), self._directory(self._area.work, kind) as directory:
+            return [name for name in names(directory) if is_token(name)]
+
+    def _remove(self, kind: str, token: str) -> None:
+        place = self._area.describe(f"{WORK_DIRECTORY}/{kind}/{check_token(token)}")
+        with reported("remove", place), self._directory(self._area.need_work(), kind) as directory:
+            remove(directory, token)
+
+
+def _join(name: str, path: str) -> str:
+    return f"{name}/{check_path(path)}" if path else name
+
+
+def _entry(found: Found) -> Entry:
+    mode = stat.S_IMODE(found.stat.st_mode) & PERMISSIONS
+    if found.type is not EntryType.FILE:
+        return Entry(found.path, found.type, mode, target=found.target)
+    size, digest = _digest(found)
+    return Entry(found.path, found.type, mode, size, digest)
+
+
+def _digest(found: Found) -> tuple[int, bytes]:
+    """Bytes read and their SHA-256, so that the two always belong together."""
+    opened = open_regular(found.directory, found.name, os.O_RDONLY)
+    try:
+        os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        sha256 = hashlib.sha256()
+        buffer = memoryview(bytearray(CHUNK))
+        size = 0
+        while got := read_full(opened, size, buffer):
+            sha256.update(buffer[:got])
+            size += got
+        return size, sha256.digest()
+    finally:
+        os.close(opened)

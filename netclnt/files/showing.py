@@ -1,0 +1,149 @@
+"""Putting a staged image at its place: a file by rename, anything else by exchanging two names in one step.
+
+A live name never vanishes meanwhile, with one exception: on a file system that knows no exchange (NFS, some FUSE), a tree is
+replaced by two renames, and between them its name is gone for a moment.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netclnt.errors import ForeignFile
+from netclnt.files.confine import describe, kind_at, open_beneath, split
+from netclnt.files.failures import reported
+from netclnt.files.preparing import ready_name
+from netclnt.files.removal import remove
+from netclnt.files.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
+from netclnt.files.workarea import IMAGE, KEPT, STAGING, WorkArea, make_directory
+
+_OLD = "old"
+_UNKNOWN_RENAME = (errno.EINVAL, errno.ENOSYS)
+_NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+
+def show(area: WorkArea, token: str, name: str, *, keep: str | None) -> None:
+    """What ``Root.show`` promises; the staging area is gone afterwards."""
+    with reported("show", area.describe(name)), _opened(area.need_work(), STAGING) as staging:
+        with _opened(staging, token) as stage, _place(area, name) as (parent, last):
+            _put(area, stage, parent, last, name, keep)
+            os.fsync(stage)
+        remove(staging, token)
+        os.fsync(staging)
+
+
+def _put(area: WorkArea, stage: int, parent: int, last: str, name: str, keep: str | None) -> None:
+    lies = kind_at(parent, last)
+    if lies == "absent":
+        _put_new(area, stage, parent, last, name)
+    elif lies == "other":
+        raise _foreign(area, parent, last, name)
+    elif lies == "file" == kind_at(stage, IMAGE) and (keep is None or _keep_file(area, parent, last, keep)):
+        os.rename(IMAGE, last, src_dir_fd=stage, dst_dir_fd=parent)
+    else:
+        ready = ready_name(stage)
+        os.rename(IMAGE, ready, src_dir_fd=stage, dst_dir_fd=stage)
+        old = _exchange(stage, ready, parent, last)
+        os.fsync(parent)
+        if keep is not None:
+            with _kept(area, keep) as kept:
+                os.rename(old, IMAGE, src_dir_fd=stage, dst_dir_fd=kept)
+        return
+    os.fsync(parent)
+
+
+def _put_new(area: WorkArea, stage: int, parent: int, last: str, name: str) -> None:
+    try:
+        renameat2(stage, IMAGE, parent, last, RENAME_NOREPLACE)
+    except FileExistsError:
+        raise _foreign(area, parent, last, name) from None
+    except OSError as error:
+        if error.errno not in _UNKNOWN_RENAME:
+            raise
+        os.rename(IMAGE, last, src_dir_fd=stage, dst_dir_fd=parent)
+
+
+def _exchange(stage: int, ready: str, parent: int, last: str) -> str:
+    """Exchange the two; returns the name in ``stage`` under which the old one lies then."""
+    try:
+        renameat2(stage, ready, parent, last, RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno not in _UNKNOWN_RENAME:
+            raise
+    else:
+        return ready
+    os.rename(last, _OLD, src_dir_fd=parent, dst_dir_fd=stage)
+    try:
+        os.rename(ready, last, src_dir_fd=stage, dst_dir_fd=parent)
+    except OSError:
+        os.rename(_OLD, last, src_dir_fd=stage, dst_dir_fd=parent)
+        raise
+    return _OLD
+
+
+def _keep_file(area: WorkArea, parent: int, last: str, keep: str) -> bool:
+    """Keep a live file by a second name for it; False where the file system, or a rule of the kernel, forbids links."""
+    with _kept(area, keep) as kept:
+        try:
+            os.link(last, IMAGE, src_dir_fd=parent, dst_dir_fd=kept, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return False
+            raise
+    return True
+
+
+@contextmanager
+def _kept(area: WorkArea, keep: str) -> Iterator[int]:
+    """The empty directory of a kept version, made durable at the end."""
+    with _opened(area.need_work(), KEPT) as all_kept:
+        remove(all_kept, keep)
+        make_directory(all_kept, keep)
+        with _opened(all_kept, keep) as kept:
+            yield kept
+            os.fsync(kept)
+
+
+@contextmanager
+def _opened(directory: int, name: str) -> Iterator[int]:
+    opened = open_beneath(directory, name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _place(area: WorkArea, name: str) -> Iterator[tuple[int, str]]:
+    """The directory that an image belongs in, made with its parents if missing, and the image's name in it."""
+    path, last = split(name)
+    current = open_beneath(area.root, "", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        done: list[str] = []
+        for part in path.split("/") if path else []:
+            done.append(part)
+            below = _step(area, current, part, "/".join(done), name)
+            os.close(current)
+            current = below
+        yield current, last
+    finally:
+        os.close(current)
+
+
+def _step(area: WorkArea, directory: int, part: str, path: str, name: str) -> int:
+    lies = kind_at(directory, part)
+    if lies not in ("absent", "directory"):
+        raise _foreign(area, directory, part, name, path)
+    made = make_directory(directory, part, 0o755)
+    opened = open_beneath(directory, part, os.O_RDONLY | os.O_DIRECTORY)
+    owner, group = area.ownership.owner, area.ownership.group
+    if made and (owner, group) != (None, None):
+        os.fchown(opened, -1 if owner is None else owner, -1 if group is None else group)
+    return opened
+
+
+def _foreign(area: WorkArea, directory: int, last: str, name: str, path: str = "") -> ForeignFile:
+    mode = os.stat(last, dir_fd=directory, follow_symlinks=False).st_mode
+    return ForeignFile(image=name, path=area.describe(path or name), found=describe(mode))

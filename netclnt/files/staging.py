@@ -1,0 +1,186 @@
+"""A version under construction, as real files in ``ROOT/.netclnt/staging/TOKEN``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from netclnt.errors import ForbiddenValue, StorageError, StorageFailed
+from netclnt.files.confine import open_beneath
+from netclnt.files.descriptors import Descriptors, open_limit
+from netclnt.files.failures import reported, storage_error
+from netclnt.files.preparing import prepare, recover
+from netclnt.files.reader import FileReader
+from netclnt.files.removal import remove
+from netclnt.files.sealing import dress, inner, make_durable
+from netclnt.files.syscalls import syncfs
+from netclnt.files.transfer import CHUNK, clone_whole, copy_range, data_ranges, read_full, write_all, zero_range
+from netclnt.files.workarea import STAGING, WorkArea, make_directory
+from netclnt.model import Bytes, Entry
+from netclnt.naming import WORK_DIRECTORY, check_token
+from netclnt.protocols import Reader
+
+_MANY = 64
+"""From so many files on, one ``syncfs`` costs less than an ``fsync`` for each."""
+
+
+def _syncfs_tells_errors() -> bool:
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    return release is not None and (int(release[1]), int(release[2])) >= (5, 8)
+
+
+class DirectoryStage:
+    """:class:`netclnt.protocols.Stage` in a root's work area. Made by ``DirectoryRoot.stage``.
+
+    After a failed ``fsync`` nobody can say what reached the disk, and asking again would be answered with success: the staging
+    area is then removed, and each later call raises the same error.
+    """
+
+    def __init__(self, area: WorkArea, token: str) -> None:
+        self._area = area
+        self._token = check_token(token)
+        self._path = area.describe(f"{WORK_DIRECTORY}/{STAGING}/{token}")
+        self._entries: tuple[Entry, ...] = ()
+        self._touched: set[int] = set()
+        self._touched_lock = Lock()
+        self._broken: StorageError | None = None
+        limit = open_limit()
+        self._many = min(_MANY, limit) if _syncfs_tells_errors() else 1 << 62
+        self._files = Descriptors(self._open_file, limit)
+        with reported("create", self._path):
+            staging = open_beneath(area.need_work(), STAGING, os.O_PATH | os.O_DIRECTORY)
+            try:
+                make_directory(staging, token)
+                self._directory = open_beneath(staging, token, os.O_RDONLY | os.O_DIRECTORY)
+            finally:
+                os.close(staging)
+
+    def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        self._check()
+        self._files.close()
+        self._entries = tuple(entries)
+        with reported("create", self._path):
+            recover(self._directory)
+            return prepare(self._directory, self._entries)
+
+    def clone(self, file: int, reader: Reader) -> bool:
+        if not isinstance(reader, FileReader):
+            return False
+        with self._writing("clone", file) as descriptor:
+            return clone_whole(descriptor, reader.fileno(), self._entries[file].size)
+
+    def write(self, file: int, offset: int, data: Sequence[Bytes]) -> None:
+        length = sum(memoryview(buffer).nbytes for buffer in data)
+        self._inside(file, offset, length)
+        with self._writing("write", file, needed=length) as descriptor:
+            write_all(descriptor, offset, data)
+
+    def copy(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
+        self._inside(file, offset, length)
+        if not isinstance(reader, FileReader):
+            return self._copy_foreign(file, offset, reader, reader_offset, length)
+        with self._writing("write", file, needed=length) as descriptor:
+            return copy_range(reader.fileno(), reader_offset, descriptor, offset, length)
+
+    def _copy_foreign(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
+        buffer = memoryview(bytearray(min(CHUNK, length)))
+        done = 0
+        while done < length:
+            part = buffer[: length - done]
+            got = reader.read_into(reader_offset + done, part)
+            self.write(file, offset + done, [part[:got]])
+            done += got
+            if got < len(part):
+                break
+        return done
+
+    def zero(self, file: int, offset: int, length: int) -> None:
+        self._inside(file, offset, length)
+        with self._writing("write", file) as descriptor:
+            zero_range(descriptor, offset, length)
+
+    def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
+        self._check()
+        with reported("read", self._path), self._files.use(file) as descriptor:
+            return read_full(descriptor, offset, buffer)
+
+    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
+        self._check()
+        with reported("read", self._path), self._files.use(file) as descriptor:
+            yield from data_ranges(descriptor, self._entries[file].size)
+
+    def sync(self) -> None:
+        self._check()
+        with self._touched_lock:
+            touched, self._touched = self._touched, set()
+        with self._durably():
+            if len(touched) >= self._many:
+                syncfs(self._area.root)
+                return
+            for file in sorted(touched):
+                with self._files.use(file) as descriptor:
+                    os.fdatasync(descriptor)
+
+    def seal(self, name: str) -> None:
+        self._check()
+        self._files.close()
+        dress(self._area, self._directory, self._entries, name)
+        with self._durably():
+            if len(self._entries) >= self._many:
+                syncfs(self._area.root)
+            else:
+                make_durable(self._directory, self._entries)
+        self._touched.clear()
+
+    def close(self) -> None:
+        self._files.close()
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+    def _open_file(self, index: int) -> int:
+        return open_beneath(self._directory, inner(self._entries[index].path), os.O_RDWR | os.O_NONBLOCK)
+
+    @contextmanager
+    def _writing(self, action: str, file: int, *, needed: int = 0) -> Iterator[int]:
+        self._check()
+        with reported(action, self._path, needed=needed), self._files.use(file) as descriptor:
+            with self._touched_lock:
+                self._touched.add(file)
+            yield descriptor
+
+    def _inside(self, file: int, offset: int, length: int) -> None:
+        size = self._entries[file].size
+        if offset < 0 or length < 0 or offset + length > size:
+            raise ForbiddenValue(what="range", value=f"{offset}+{length}", rule=f"inside the file's {size} bytes")
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._directory < 0:
+            raise StorageFailed(action="use", path=self._path, errno=errno.EBADF, cause="closed")
+
+    @contextmanager
+    def _durably(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._break()
+            self._broken = storage_error("sync", self._path, error)
+            raise self._broken from error
+
+    def _break(self) -> None:
+        self._files.close()
+        try:
+            staging = open_beneath(self._area.need_work(), STAGING, os.O_PATH | os.O_DIRECTORY)
+            try:
+                remove(staging, self._token)
+            finally:
+                os.close(staging)
+        except OSError:
+            return  # a disk that fails may refuse this too; the error to tell is the first one
