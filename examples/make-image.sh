@@ -4,7 +4,7 @@
 #   make-image.sh new IMAGE MIB [PACKAGE...]       a new root file system of MIB mebibytes: the release's minimal system and PACKAGEs
 #   make-image.sh upgrade IMAGE [PACKAGE...]       in place, as an admin would: apt upgrade from the release's updates and
 #                                                  security suites (new PACKAGEs are installed too)
-#   make-image.sh install IMAGE [PACKAGE...]       in place: only installs PACKAGEs
+#   make-image.sh squashfs IMAGE OUTPUT            the image's content as a zstd squashfs
 #
 # Needs root. The image is mounted through a loop device in a mount namespace of its own, so that nothing stays mounted
 # whatever happens. Where mounting is not allowed (most containers), the same work is done in the directory IMAGE.tree,
@@ -82,26 +82,31 @@ apt_inside() {
     --no-install-recommends "$@" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; die "apt-get $1 failed inside the image"; }
 }
 
+squash() { # OUTPUT
+  mksquashfs "$root" "$1" -comp zstd -Xcompression-level 3 -noappend -quiet -no-progress -e lost+found >"$log"
+}
+
 work() {
+  if [ "$command" = squashfs ]; then squash "$@"; return; fi
   if [ "$command" = new ]; then bootstrap; fi
   prepare
   if [ "$command" = upgrade ]; then own_suites | sed 's/^/deb /; s/$/ main/' >"$root/etc/apt/sources.list"; fi
-  if [ "$command" != new ] || [ $# -gt 0 ]; then
-    apt_inside update
-    if [ "$command" = upgrade ]; then say "apt upgrade in $image"; apt_inside upgrade --with-new-pkgs; fi
-    if [ $# -gt 0 ]; then say "apt install $* in $image"; apt_inside install "$@"; fi
-  fi
+  apt_inside update
+  if [ "$command" = upgrade ]; then say "apt upgrade in $image"; apt_inside upgrade --with-new-pkgs; fi
+  if [ $# -gt 0 ]; then say "apt install $* in $image"; apt_inside install "$@"; fi
   tidy
   sync "$image"
   say "$image: $(stat -c %s "$image") bytes, $(du -B1 "$image" | cut -f1) of them not holes"
 }
 
 with_mount() {
-  mount -o loop,nobarrier,noauto_da_alloc "$image" "$root"
+  local options=loop,nobarrier,noauto_da_alloc
+  [ "$command" != squashfs ] || options=loop,ro
+  mount -o "$options" "$image" "$root"
   work "$@"
 }
 
-[ $# -ge 2 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || die "needs root (run it by sudo)"
 command=$1 image=$2
 shift 2
@@ -116,7 +121,7 @@ fi
 
 case $command in
   new) size=$1; shift; rm -rf "$image" "$image.tree"; truncate -s "${size}M" "$image"; mkfs.ext4 -q -F -m 0 "$image" ;;
-  upgrade | install) [ -f "$image" ] || die "$image is not there" ;;
+  upgrade | squashfs) [ -f "$image" ] || die "$image is not there" ;;
   *) die "unknown command $command" ;;
 esac
 image=$(realpath "$image")
@@ -127,7 +132,7 @@ downloads=${downloads:-$scratch/downloads}
 mkdir -p "$scratch/root" "$downloads"
 downloads=$(realpath "$downloads")
 if [ ! -d "$image.tree" ] && unshare --mount mount -o loop,ro "$image" "$scratch/root" 2>/dev/null; then
-  DOWNLOADS=$downloads unshare --mount --pid --fork --kill-child -- "$0" --inside "$image" "$command" "$scratch/root" "$log" "$@"
+  DOWNLOADS=$downloads unshare --mount --pid --fork --kill-child -- bash "$0" --inside "$image" "$command" "$scratch/root" "$log" "$@"
 else
   say "no mounts here: working in $image.tree"
   root=$image.tree mounted=no
