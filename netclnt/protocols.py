@@ -42,14 +42,24 @@ class CatalogReader(Protocol):
 
 
 class Catalog(CatalogReader, Protocol):
-    """A master's catalog. Each writing call is one transaction, begun by raising the generation by one."""
+    """A master's catalog. Each call that changes the offer is one transaction, begun by raising the generation by one; what
+    slaves tell (``report``, ``seen``) leaves the generation alone."""
 
     def create(self, *, identity: str, hash_seed: int, chunker: str) -> None:
         """Create tables and the one state row, at generation 0. Raises BadArgument if there is a catalog already."""
 
     def publish(self, new: NewVersion) -> Version:
         """Insert the version under the next number and make it current in its channel. Raises BadArgument if the name
-        exists with another kind, or falls together with another name when case is ignored."""
+        exists with another kind, falls together with another name when case is ignored, or would be a directory of another
+        image, or another image a directory of it."""
+
+    def promote(self, name: str, number: int, *, channel: str, at: str) -> int:
+        """Make a version current in ``channel`` (created if need be), also one that was retired; ``at`` is RFC 3339, UTC.
+        Returns the generation. Raises NoSuchImage."""
+
+    def retire(self, name: str, number: int | None, *, at: str) -> int:
+        """Call a version back in all channels, all versions of the image for None; the one promoted before it becomes
+        current. Returns the generation. Raises NoSuchImage."""
 
     def published(self, *, after: int, until: int) -> Iterator[Version]:
         """All versions with ``after < generation <= until``, in the order of their generation; requirements are filled in."""
@@ -59,7 +69,8 @@ class Catalog(CatalogReader, Protocol):
         holder died is taken over by the same host, or after an hour without a sign of life."""
 
     def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
-        """Raw rows of one of the TOC's tables with ``after < generation <= until``, in key order."""
+        """Raw rows of one of the TOC's tables (``netclnt.rows.OFFER``) with ``after < generation <= until``, in the order of
+        their generation, then of their key."""
 
     def report(self, report: Report) -> None:
         """Record what a slave did. At most a handful of statements."""

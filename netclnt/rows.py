@@ -1,0 +1,340 @@
+"""The offer as rows: what a TOC holds, in the layout that catalogs, TOCs and their in-memory twin share.
+
+Values in, values out. Every value that comes from a database is read through :func:`number` and :func:`text`: what a
+driver may do to it without changing its meaning (padding, Decimal, bytes) is undone, anything else is ForbiddenValue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+
+from netclnt.errors import BadArgument, ForbiddenValue
+from netclnt.model import CatalogState, Kind, NewVersion, Requirement, Version
+from netclnt.naming import twin_key
+
+SCHEMA_VERSION = 1
+MIN_READER = 1
+"""The oldest schema version a program must know to read what this one writes. Additions never raise it."""
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the offer: its name, its columns with their types, primary key and further unique keys."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.columns)
+
+
+_NUMBER = "BIGINT"
+_NAME = "VARCHAR(255)"
+_DIGEST = "VARCHAR(64)"
+_TIME = "VARCHAR(32)"
+
+IMAGE = Table(
+    "nc_image",
+    (
+        ("image", _NUMBER),
+        ("name", _NAME),
+        ("name_key", "VARCHAR(510)"),
+        ("name_hash", _DIGEST),
+        ("twin_hash", _DIGEST),
+        ("kind", "VARCHAR(16)"),
+        ("generation", _NUMBER),
+    ),
+    ("image",),
+    (("name_hash",), ("twin_hash",), ("generation", "image")),
+)
+VERSION = Table(
+    "nc_version",
+    (
+        ("image", _NUMBER),
+        ("number", _NUMBER),
+        ("manifest", _DIGEST),
+        ("head_bytes", _NUMBER),
+        ("tree", _NUMBER),
+        ("bytes", _NUMBER),
+        ("entries", _NUMBER),
+        ("blocks", _NUMBER),
+        ("sha256", _DIGEST),
+        ("chunker", "VARCHAR(64)"),
+        ("created", _TIME),
+        ("note", "VARCHAR(4000)"),
+        ("generation", _NUMBER),
+    ),
+    ("image", "number"),
+    (("generation", "image", "number"),),
+)
+REQUIREMENT = Table(
+    "nc_requirement",
+    (
+        ("image", _NUMBER),
+        ("number", _NUMBER),
+        ("position", _NUMBER),
+        ("name", _NAME),
+        ("version_range", "VARCHAR(64)"),
+        ("generation", _NUMBER),
+    ),
+    ("image", "number", "position"),
+    (("generation", "image", "number", "position"),),
+)
+CHANNEL = Table(
+    "nc_channel",
+    (("channel", "VARCHAR(64)"), ("created", _TIME), ("generation", _NUMBER)),
+    ("channel",),
+    (("generation", "channel"),),
+)
+EVENT = Table(
+    "nc_event",
+    (
+        ("event", _NUMBER),
+        ("action", "VARCHAR(16)"),
+        ("image", _NUMBER),
+        ("number", _NUMBER),
+        ("channel", "VARCHAR(64)"),
+        ("created", _TIME),
+        ("generation", _NUMBER),
+    ),
+    ("event",),
+    (("generation", "event"), ("image", "event")),
+)
+OFFER = {table.name: table for table in (IMAGE, VERSION, REQUIREMENT, CHANNEL, EVENT)}
+"""The TOC's tables by name. Their rows are only ever inserted; each names the generation that brought it."""
+
+PROMOTE = "promote"
+RETIRE = "retire"
+EVERY_NUMBER = 0
+"""An event's version number that means all versions of its image."""
+
+STATE_COLUMNS = (
+    "identity_hex",
+    "hash_seed",
+    "chunker",
+    "schema_version",
+    "min_reader",
+    "generation",
+    "assignment_revision",
+    "statement_number",
+)
+IMAGE_COLUMNS = ("name", "kind")
+VERSION_COLUMNS = VERSION.column_names[1:]
+REQUIREMENT_COLUMNS = ("position", "name", "version_range")
+
+
+# --- keys of names
+
+
+def name_key(name: str) -> str:
+    """The UTF-8 bytes in hex: sorts as the bytes do under every database's collation."""
+    return name.encode("utf-8").hex()
+
+
+def name_hash(name: str) -> str:
+    """SHA-256 of a name: what names are looked up by, since databases compare text each in its own way."""
+    return hashlib.sha256(name.encode("utf-8")).hexdigest()
+
+
+def twin_hash(name: str) -> str:
+    """Equal for names that fall together when case is ignored."""
+    return name_hash(twin_key(name))
+
+
+def parents(name: str) -> tuple[str, ...]:
+    """The names of all directories above an image."""
+    parts = name.split("/")
+    return tuple("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+# --- values out of a database
+
+_DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+
+def number(value: object) -> int:
+    """A whole number that a driver may have turned into Decimal or text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    if isinstance(value, bytes | str):
+        digits = text(value)
+        if _DIGITS.fullmatch(digits):
+            return int(digits)
+    raise ForbiddenValue(what="number in the catalog", value=repr(value)[:80], rule="a whole number")
+
+
+def free_text(value: object) -> str:
+    """Text for people, kept as it is; a driver may hand it over as UTF-8 bytes."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ForbiddenValue(what="text in the catalog", value=repr(value)[:80], rule="UTF-8") from None
+    if isinstance(value, str):
+        return value
+    raise ForbiddenValue(what="text in the catalog", value=repr(value)[:80], rule="text")
+
+
+def text(value: object) -> str:
+    """A name, digest or word; blanks at its end are a CHAR column's padding, since none of them may end in one."""
+    return free_text(value).rstrip(" ")
+
+
+# --- rows to values
+
+
+def state_of(row: Sequence[object]) -> CatalogState:
+    """A row of :data:`STATE_COLUMNS`."""
+    identity, seed, chunker, *numbers = row
+    seed_hex = text(seed)
+    if not re.fullmatch("[0-9a-f]{16}", seed_hex):
+        raise ForbiddenValue(what="hash seed", value=repr(seed)[:80], rule="16 lower-case hex digits")
+    schema, min_reader, generation, assignments, statement = map(number, numbers)
+    return CatalogState(
+        identity=text(identity),
+        hash_seed=int(seed_hex, 16),
+        chunker=text(chunker),
+        schema_version=schema,
+        min_reader=min_reader,
+        generation=generation,
+        assignment_revision=assignments,
+        statement_number=statement,
+    )
+
+
+def seed_text(hash_seed: int) -> str:
+    """A seed as the state row holds it: 64 unsigned bits do not fit a BIGINT."""
+    return f"{hash_seed:016x}"
+
+
+_VERSION_AT = len(IMAGE_COLUMNS)
+_REQUIREMENT_AT = _VERSION_AT + len(VERSION_COLUMNS)
+
+
+def versions_of(rows: Iterable[Sequence[object]]) -> Iterator[Version]:
+    """Versions from rows of image, version and requirement columns, one for each requirement (NULL where there is none).
+
+    All rows of a version must follow one another.
+    """
+    for _, group in groupby(rows, key=lambda row: (row[0], row[_VERSION_AT])):
+        yield _version(list(group))
+
+
+def _version(group: list[Sequence[object]]) -> Version:
+    first = group[0]
+    digits = first[_VERSION_AT:_REQUIREMENT_AT]
+    count, manifest, head_bytes, tree, size, entries, blocks, sha256, chunker, created, note, generation = digits
+    return Version(
+        name=text(first[0]),
+        kind=kind_of(first[1]),
+        number=number(count),
+        manifest=text(manifest),
+        head_bytes=number(head_bytes),
+        tree=_flag(tree),
+        size=number(size),
+        entries=number(entries),
+        blocks=number(blocks),
+        sha256=text(sha256),
+        chunker=text(chunker),
+        created=text(created),
+        note=free_text(note),
+        generation=number(generation),
+        requires=tuple(
+            Requirement(text(row[_REQUIREMENT_AT + 1]), text(row[_REQUIREMENT_AT + 2]))
+            for row in group
+            if row[_REQUIREMENT_AT] is not None
+        ),
+    )
+
+
+def kind_of(value: object) -> Kind:
+    word = text(value)
+    try:
+        return Kind(word)
+    except ValueError:
+        raise ForbiddenValue(what="kind", value=repr(value)[:80], rule=", ".join(Kind)) from None
+
+
+def _flag(value: object) -> bool:
+    flag = number(value)
+    if flag not in (0, 1):
+        raise ForbiddenValue(what="flag in the catalog", value=repr(value)[:80], rule="0 or 1")
+    return flag == 1
+
+
+# --- values to rows
+
+
+def version_of(new: NewVersion, *, number: int, generation: int) -> Version:
+    """The version that ``new`` becomes; making it checks every value."""
+    return Version(
+        name=new.name,
+        kind=new.kind,
+        number=number,
+        manifest=new.manifest,
+        head_bytes=new.head_bytes,
+        tree=new.tree,
+        size=new.size,
+        entries=new.entries,
+        blocks=new.blocks,
+        sha256=new.sha256,
+        chunker=new.chunker,
+        created=new.created,
+        note=new.note,
+        generation=generation,
+        requires=new.requires,
+    )
+
+
+def image_row(image: int, name: str, kind: Kind, generation: int) -> Row:
+    return (image, name, name_key(name), name_hash(name), twin_hash(name), str(kind), generation)
+
+
+def version_row(image: int, version: Version) -> Row:
+    return (
+        image,
+        version.number,
+        version.manifest,
+        version.head_bytes,
+        int(version.tree),
+        version.size,
+        version.entries,
+        version.blocks,
+        version.sha256,
+        version.chunker,
+        version.created,
+        version.note,
+        version.generation,
+    )
+
+
+def requirement_rows(image: int, version: Version) -> list[Row]:
+    return [
+        (image, version.number, position, each.name, each.range, version.generation)
+        for position, each in enumerate(version.requires)
+    ]
+
+
+def check_neighbour(name: str, kind: Kind, other: str, other_kind: Kind) -> None:
+    """Raise BadArgument if an image called ``name`` of ``kind`` cannot exist beside the image ``other``."""
+    if name == other:
+        if kind is not other_kind:
+            raise BadArgument(argument=name, problem=f"is there already, with kind {other_kind}")
+    elif twin_key(name) == twin_key(other):
+        raise BadArgument(argument=name, problem=f"differs only in case from the image {other}")
+    elif other.startswith(name + "/") or name.startswith(other + "/"):
+        raise BadArgument(
+            argument=name, problem=f"cannot lie in the same root as the image {other}: one is a directory of the other"
+        )

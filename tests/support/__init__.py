@@ -1,0 +1,1 @@
+"""Parts that several test modules share: private servers, builders of test data."""
