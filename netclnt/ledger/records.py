@@ -1,0 +1,109 @@
+"""What the ledger remembers, as values that check themselves: a row read back from a damaged file is refused, not believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netclnt.errors import ForbiddenValue
+from netclnt.model import GENERATION_MAX, NUMBER_MAX, SIZE_MAX, Kind, check_hex, check_range, check_text
+from netclnt.naming import check_name, check_token
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The catalog's state that was last fully applied, and ``selection``: a digest of the selection and config it was
+    applied under."""
+
+    identity: str
+    generation: int
+    schema_version: int
+    assignment_revision: int
+    statement_number: int
+    selection: str
+
+    def __post_init__(self) -> None:
+        check_hex("identity", self.identity, 32)
+        check_range("generation", self.generation, 0, GENERATION_MAX)
+        check_range("schema version", self.schema_version, 1, NUMBER_MAX)
+        check_range("assignment revision", self.assignment_revision, 0, GENERATION_MAX)
+        check_range("statement number", self.statement_number, 0, GENERATION_MAX)
+        check_text("selection", self.selection, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An image that this slave holds, in the version that is shown.
+
+    ``manifest`` and ``sha256`` are hex, as in :class:`netclnt.model.Version`; ``generation`` is the catalog's when it was
+    shown, ``shown_at`` RFC 3339 in UTC; ``damaged`` says that a verify found its content wrong.
+    """
+
+    name: str
+    kind: Kind
+    number: int
+    manifest: str
+    tree: bool
+    size: int
+    sha256: str
+    generation: int
+    shown_at: str
+    pinned: bool = False
+    damaged: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_range("size", self.size, 0, SIZE_MAX)
+        check_hex("SHA-256", self.sha256, 0 if self.tree else 64)
+        check_range("generation", self.generation, 0, GENERATION_MAX)
+        check_text("time", self.shown_at, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An old version kept aside in the root under ``token``."""
+
+    name: str
+    number: int
+    manifest: str
+    token: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_token(self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a command. Until it ended (or if it died), ``ended`` is empty and ``code`` None. Times are RFC 3339, UTC;
+    ``code`` is the exit code; ``message`` the sentence that was shown for an error, or empty."""
+
+    run_id: str
+    command: str
+    started: str
+    ended: str = ""
+    code: int | None = None
+    generation: int = 0
+    images_changed: int = 0
+    bytes_fetched: int = 0
+    bytes_reused: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        check_text("run id", self.run_id, 64)
+        check_text("command", self.command, 1000)
+        check_text("time", self.started, 40)
+        check_text("time", self.ended, 40)
+        check_range("exit code", 0 if self.code is None else self.code, 0, 255)
+        check_range("generation", self.generation, 0, GENERATION_MAX)
+        check_range("images changed", self.images_changed, 0, NUMBER_MAX)
+        check_range("bytes fetched", self.bytes_fetched, 0, SIZE_MAX)
+        check_range("bytes reused", self.bytes_reused, 0, SIZE_MAX)
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, float | int):
+            raise ForbiddenValue(what="seconds", value=repr(self.seconds), rule="a number")
+        if not isinstance(self.message, str):
+            raise ForbiddenValue(what="message", value=repr(self.message), rule="text")

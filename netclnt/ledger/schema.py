@@ -1,0 +1,27 @@
+"""The ledger's tables, version by version."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x6E636C74
+"""``nclt`` in the file's header (SQLite's file format, offset 68), so that a ledger is known from any other database."""
+
+_FIRST = (
+    "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE applied (id INTEGER PRIMARY KEY CHECK (id = 1), identity TEXT NOT NULL, generation INTEGER NOT NULL,"
+    " schema_version INTEGER NOT NULL, assignment_revision INTEGER NOT NULL, statement_number INTEGER NOT NULL,"
+    " selection TEXT NOT NULL)",
+    "CREATE TABLE held (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, number INTEGER NOT NULL,"
+    " manifest TEXT NOT NULL, tree INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, generation INTEGER NOT NULL,"
+    " shown_at TEXT NOT NULL, pinned INTEGER NOT NULL, damaged INTEGER NOT NULL)",
+    "CREATE TABLE fact (held INTEGER NOT NULL REFERENCES held (id), path TEXT NOT NULL, size INTEGER NOT NULL,"
+    " mtime INTEGER NOT NULL, inode INTEGER NOT NULL, PRIMARY KEY (held, path)) WITHOUT ROWID",
+    "CREATE TABLE kept (token TEXT PRIMARY KEY, name TEXT NOT NULL, number INTEGER NOT NULL, manifest TEXT NOT NULL)"
+    " WITHOUT ROWID",
+    "CREATE TABLE journal (manifest TEXT NOT NULL, page INTEGER NOT NULL, PRIMARY KEY (manifest, page)) WITHOUT ROWID",
+    "CREATE TABLE run (id INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, command TEXT NOT NULL, started TEXT NOT NULL,"
+    " ended TEXT NOT NULL, code INTEGER, generation INTEGER NOT NULL, images_changed INTEGER NOT NULL,"
+    " bytes_fetched INTEGER NOT NULL, bytes_reused INTEGER NOT NULL, seconds REAL NOT NULL, message TEXT NOT NULL)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Statements that lead from ``user_version`` n to n + 1. Published ones never change; new ones are appended."""

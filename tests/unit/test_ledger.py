@@ -1,0 +1,346 @@
+"""The ledger remembers what it was told, and refuses to be believed when its file is damaged."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, NetclntError, StorageFailed
+from netclnt.ledger import Applied, Held, Kept, Ledger, Run, ledger, schema
+from netclnt.model import Kind
+from netclnt.protocols import Facts
+
+IDENTITY = "0123456789abcdef" * 2
+DIGEST = "ab" * 32
+APPLIED = Applied(IDENTITY, generation=7, schema_version=1, assignment_revision=2, statement_number=3, selection="x" * 64)
+FILE = Held("images/a.img", Kind.IMAGE, 3, DIGEST, False, 1 << 40, "cd" * 32, 7, "2026-11-23T01:02:03Z")
+TREE = Held("drivers", Kind.SOFTWARE, 1, "ef" * 32, True, 10, "", 5, "2026-11-23T01:02:03Z", pinned=True)
+FACTS = {"": Facts(1 << 40, 1_700_000_000_000_000_000, 42)}
+TREE_FACTS = {"": Facts(4096, 5, 2), "ü/x": Facts(10, -1, (1 << 64) - 1)}
+
+
+def fill(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.set_identity(IDENTITY)
+        ledger.set_marker(IDENTITY)
+        ledger.set_applied(APPLIED)
+        ledger.record(FILE, FACTS)
+        ledger.record(TREE, TREE_FACTS)
+        ledger.keep(FILE.name, 2, DIGEST, "aa")
+        ledger.journal_add(DIGEST, range(100))
+        ledger.start_run("run-1", "sync", "2026-11-23T01:02:03Z")
+
+
+def read_all(ledger: Ledger) -> tuple[object, ...]:
+    return (
+        ledger.identity(),
+        ledger.marker(),
+        ledger.applied(),
+        ledger.held(),
+        ledger.get(FILE.name),
+        dict(ledger.all_facts()),
+        ledger.kept(),
+        ledger.journal(DIGEST),
+        ledger.runs(10),
+    )
+
+
+def test_a_new_ledger_is_empty() -> None:
+    with Ledger(":memory:") as ledger:
+        assert read_all(ledger) == (None, None, None, [], None, {}, [], set(), [])
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    fill(tmp_path / "ledger.sqlite")
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.identity() == ledger.marker() == IDENTITY
+        assert ledger.applied() == APPLIED
+        assert ledger.held() == [TREE, FILE]
+        assert ledger.get(TREE.name) == TREE
+        assert dict(ledger.all_facts()) == {FILE.name: FACTS, TREE.name: TREE_FACTS}
+        assert ledger.facts(TREE.name) == TREE_FACTS
+        assert ledger.kept() == [Kept(FILE.name, 2, DIGEST, "aa")]
+        assert ledger.journal(DIGEST) == set(range(100))
+        ledger.check()
+
+
+def test_names_are_ordered_by_their_bytes() -> None:
+    with Ledger(":memory:") as ledger:
+        names = ["a/b", "a", "Z", "ä", "a.b", "\U0001f600", "｡"]
+        for name in names:
+            ledger.record(replace(FILE, name=name), FACTS)
+        assert [held.name for held in ledger.held()] == sorted(names, key=str.encode)
+
+
+def test_record_replaces_row_and_facts_and_clears_its_journal() -> None:
+    with Ledger(":memory:") as ledger:
+        ledger.record(TREE, TREE_FACTS)
+        ledger.journal_add(DIGEST, [1, 2])
+        ledger.journal_add("12" * 32, [9])
+        newer = replace(TREE, number=2, manifest=DIGEST, pinned=False)
+        ledger.record(newer, {"": Facts(1, 2, 3)})
+        assert ledger.held() == [newer]
+        assert ledger.facts(TREE.name) == {"": Facts(1, 2, 3)}
+        assert ledger.journal(DIGEST) == set()
+        assert ledger.journal("12" * 32) == {9}
+
+
+def test_a_record_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.record(TREE, TREE_FACTS)
+        with pytest.raises(ZeroDivisionError):
+            ledger.record(replace(TREE, number=2), _Failing(TREE_FACTS))
+        assert ledger.get(TREE.name) == TREE
+        assert ledger.facts(TREE.name) == TREE_FACTS
+
+
+class _Failing(dict[str, Facts]):
+    def items(self):
+        yield next(iter(super().items()))
+        raise ZeroDivisionError
+
+
+def test_forget_and_mark_damaged() -> None:
+    with Ledger(":memory:") as ledger:
+        ledger.record(FILE, FACTS)
+        ledger.mark_damaged(FILE.name, True)
+        assert ledger.get(FILE.name) == replace(FILE, damaged=True)
+        ledger.mark_damaged(FILE.name, False)
+        assert ledger.get(FILE.name) == FILE
+        ledger.forget(FILE.name)
+        ledger.forget(FILE.name)
+        assert ledger.get(FILE.name) is None
+        assert ledger.facts(FILE.name) == {}
+
+
+def test_kept_versions() -> None:
+    with Ledger(":memory:") as ledger:
+        ledger.keep("b", 2, DIGEST, "02")
+        ledger.keep("b", 1, DIGEST, "01")
+        ledger.keep("a", 9, DIGEST, "09")
+        assert [kept.token for kept in ledger.kept()] == ["09", "01", "02"]
+        assert [kept.token for kept in ledger.kept("b")] == ["01", "02"]
+        ledger.drop_kept("01")
+        ledger.drop_kept("01")
+        assert [kept.token for kept in ledger.kept("b")] == ["02"]
+
+
+def test_journal_counts_each_page_once() -> None:
+    with Ledger(":memory:") as ledger:
+        ledger.journal_add(DIGEST, [1, 2])
+        ledger.journal_add(DIGEST, [2, 3])
+        assert ledger.journal(DIGEST) == {1, 2, 3}
+        ledger.journal_clear(DIGEST)
+        assert ledger.journal(DIGEST) == set()
+
+
+def test_runs_newest_first_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "RUNS_KEPT", 5)
+    with Ledger(":memory:") as book:
+        for number in range(8):
+            book.start_run(f"r{number}", "sync", "2026-11-23T01:02:03Z")
+        book.end_run("r7", ended="2026-11-23T01:02:04Z", code=7, generation=3, bytes_fetched=10, seconds=1.5, message="a\nb")
+        book.end_run("unknown", ended="2026-11-23T01:02:04Z", code=0)
+        assert [run.run_id for run in book.runs()] == ["r7", "r6", "r5", "r4", "r3"]
+        assert book.runs(1) == [
+            Run("r7", "sync", "2026-11-23T01:02:03Z", "2026-11-23T01:02:04Z", 7, 3, 0, 10, 0, 1.5, "a\nb"),
+        ]
+
+
+def test_an_up_to_date_check_asks_little(tmp_path: Path) -> None:
+    fill(tmp_path / "l")
+    with Ledger(tmp_path / "l") as ledger:
+        asked: list[str] = []
+        ledger._database._connection.set_trace_callback(asked.append)
+        ledger.applied(), ledger.held(), dict(ledger.all_facts())
+        assert len(asked) == 3
+
+
+def test_it_is_durable_and_readable_by_all_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        with Ledger(tmp_path / "state" / "l") as ledger:
+            assert ledger._database.rows("PRAGMA synchronous") == [(3,)]
+            assert ledger._database.rows("PRAGMA journal_mode") == [("delete",)]
+    finally:
+        os.umask(old)
+    assert (tmp_path / "state" / "l").stat().st_mode & 0o777 == 0o644
+
+
+def test_readonly_changes_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l", readonly=True) as ledger:
+        assert ledger.held() == []
+    assert not (tmp_path / "l").exists()
+    fill(tmp_path / "l")
+    before = (tmp_path / "l").read_bytes()
+    with Ledger(tmp_path / "l", readonly=True) as ledger:
+        assert ledger.held() == [TREE, FILE]
+        with pytest.raises(StorageFailed):
+            ledger.forget(FILE.name)
+    assert (tmp_path / "l").read_bytes() == before
+
+
+# --- migrations
+
+
+def test_migration_goes_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "l")
+    steps = (*schema.MIGRATIONS, ("CREATE TABLE extra (x)",), ("INSERT INTO extra VALUES (5)",))
+    monkeypatch.setattr("netclnt.ledger.database.MIGRATIONS", steps)
+    with Ledger(tmp_path / "l", readonly=True) as ledger:
+        assert ledger._database.rows("SELECT x FROM extra") == [(5,)]
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger._database.rows("SELECT x FROM extra") == [(5,)]
+        assert ledger._database.rows("PRAGMA user_version") == [(3,)]
+        assert ledger.held() == [TREE, FILE]
+
+
+def test_I4_a_migration_that_fails_leaves_the_old_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "l")
+    steps = (*schema.MIGRATIONS, ("CREATE TABLE extra (x)", "INSERT INTO nowhere VALUES (5)"))
+    with monkeypatch.context() as patch:
+        patch.setattr("netclnt.ledger.database.MIGRATIONS", steps)
+        with pytest.raises(LedgerDamaged):
+            Ledger(tmp_path / "l")
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.held() == [TREE, FILE]
+
+
+def test_I3_a_newer_ledger_or_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "newer")
+    with sqlite3.connect(tmp_path / "newer") as raw:
+        raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with sqlite3.connect(tmp_path / "foreign") as raw:
+        raw.execute("CREATE TABLE theirs (x)")
+    raw.close()
+    for name in ("newer", "foreign"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(Incompatible):
+            Ledger(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+
+
+# --- damage
+
+
+def test_I1_an_empty_file_is_a_new_ledger(tmp_path: Path) -> None:
+    (tmp_path / "l").touch()
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.held() == []
+
+
+def test_I1_garbage_and_truncation_are_told(tmp_path: Path) -> None:
+    (tmp_path / "garbage").write_bytes(random.Random(1).randbytes(20_000))
+    fill(tmp_path / "cut")
+    os.truncate(tmp_path / "cut", 5_000)
+    for name in ("garbage", "cut"):
+        with pytest.raises(LedgerDamaged), Ledger(tmp_path / name) as ledger:
+            read_all(ledger)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_I1_random_damage_is_told_or_read_as_valid_values(tmp_path: Path, seed: int) -> None:
+    """Whatever a flipped bit or an overwritten page does: foreseen errors, or values that pass their own checks."""
+    fill(tmp_path / "l")
+    rng = random.Random(seed)
+    data = bytearray((tmp_path / "l").read_bytes())
+    if seed % 3:
+        for _ in range(rng.randint(1, 20)):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    else:
+        page = rng.randrange(len(data) // 4096)
+        data[page * 4096 : page * 4096 + 4096] = rng.randbytes(4096)
+    (tmp_path / "l").write_bytes(data)
+    for work in (read_all, lambda ledger: ledger.record(FILE, FACTS), lambda ledger: ledger.check()):
+        try:
+            with Ledger(tmp_path / "l", busy=0.0) as ledger:
+                work(ledger)
+        except NetclntError as error:
+            assert isinstance(error, LedgerDamaged | Incompatible | StorageFailed), error
+
+
+def test_a_value_that_no_ledger_contains_is_damage(tmp_path: Path) -> None:
+    fill(tmp_path / "l")
+    with sqlite3.connect(tmp_path / "l") as raw:
+        raw.execute("UPDATE held SET kind = 'other' WHERE name = 'drivers'")
+        raw.execute("UPDATE applied SET generation = 'x'")
+        raw.execute("UPDATE fact SET path = x'ff' WHERE path <> ''")
+        raw.execute("UPDATE setting SET value = '../etc'")
+    raw.close()
+    with Ledger(tmp_path / "l") as ledger:
+        for work in (ledger.held, ledger.applied, ledger.identity, lambda: dict(ledger.all_facts())):
+            with pytest.raises(LedgerDamaged):
+                work()
+
+
+def test_check_finds_what_reading_would_not(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        for number in range(200):
+            ledger.record(replace(FILE, name=f"image-{number}"), FACTS)
+    data = bytearray((tmp_path / "l").read_bytes())
+    for page in range(2, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 8] = b"\xff" * 8
+    (tmp_path / "l").write_bytes(data)
+    with pytest.raises(LedgerDamaged), Ledger(tmp_path / "l") as ledger:
+        ledger.check()
+
+
+# --- others on the same file
+
+
+HOLD = """
+import sqlite3, sys
+raw = sqlite3.connect(sys.argv[1], isolation_level=None)
+raw.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_H9_I5_an_admins_sqlite3_holds_the_ledger(tmp_path: Path) -> None:
+    fill(tmp_path / "l")
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "l")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as admin:
+        assert admin.stdout is not None
+        assert admin.stdout.readline() == "held\n"
+        with pytest.raises(LedgerBusy) as caught:
+            Ledger(tmp_path / "l", busy=0.05)
+        assert caught.value.seconds == 0.05
+        admin.communicate()
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.held() == [TREE, FILE]
+
+
+def test_I6_the_directory_is_gone_in_mid_run(tmp_path: Path) -> None:
+    fill(tmp_path / "state" / "l")
+    with Ledger(tmp_path / "state" / "l") as ledger:
+        (tmp_path / "state" / "l").unlink()
+        (tmp_path / "state").rmdir()
+        with pytest.raises((StorageFailed, LedgerDamaged)):
+            ledger.record(FILE, FACTS)
+
+
+def test_G5_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a link to another user")
+    fill(tmp_path / "real")
+    (tmp_path / "l").symlink_to("real")
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.held() == [TREE, FILE]
+    os.lchown(tmp_path / "l", 65534, 65534)
+    with pytest.raises(LedgerDamaged):
+        Ledger(tmp_path / "l")
+
+
+def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "l").mkdir()
+    with pytest.raises((StorageFailed, LedgerDamaged)):
+        Ledger(tmp_path / "l")
