@@ -1,0 +1,1 @@
+"""The face: command line in, words and exit codes out. Nobody imports it."""

@@ -143,7 +143,7 @@ def conn_or_store(value: object) -> str:
 
 
 def parent(value: object) -> str:
-    """``sftp://USER@HOST[:PORT]/DIR`` without a password."""
+    """``sftp://[USER@]HOST[:PORT]/DIR`` without a password."""
     problem = "must be sftp://USER@HOST[:PORT]/DIR"
     checked = text(value)
     try:
@@ -153,7 +153,7 @@ def parent(value: object) -> str:
         raise Unfit(problem) from None
     if parts.password is not None:
         raise Unfit("must not contain a password: netclnt logs in with a key")
-    if parts.scheme != "sftp" or not parts.username or not parts.hostname or port == 0 or parts.query or parts.fragment:
+    if parts.scheme != "sftp" or not parts.hostname or port == 0 or parts.query or parts.fragment:
         raise Unfit(problem)
     if not parts.path.startswith("/"):
         raise Unfit(problem)

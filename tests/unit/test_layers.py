@@ -45,7 +45,7 @@ LATE_IMPORTS = {
 HEAVY = {
     "paramiko": {"sftp.paramiko"},
     "pyodbc": {"catalog.odbc"},
-    "rich": {"cli.progress"},
+    "rich": {"cli.show_rich"},
 }
 """Libraries that cost start-up time, and the only modules that name them."""
 

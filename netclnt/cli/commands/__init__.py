@@ -1,0 +1,1 @@
+"""One file a command: parse, call, show. Loaded only when its command is asked for."""

@@ -1,0 +1,217 @@
+"""The one place that says an error to a person: a sentence, a hint (the next command to type) and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netclnt import errors as e
+from netclnt.cli.text import counted, human_bytes, human_seconds, safe
+from netclnt.errors import ExitCode, NetclntError
+
+Words = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """``cause`` is the error's class name: stable, for programs."""
+
+    code: ExitCode
+    cause: str
+    sentence: str
+    hint: str
+
+
+def explain(error: BaseException) -> Explained:
+    """Any exception as words. What is no NetclntError, or an unknown one, is a bug."""
+    words = _WORDS.get(type(error))
+    if words is None or not isinstance(error, NetclntError):
+        return Explained(ExitCode.BUG, type(error).__name__, *_bug(error))
+    return Explained(error.exit_code, type(error).__name__, *words(error))
+
+
+def _bug(error: BaseException) -> Words:
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this run.", "run it again with fewer threads: --threads 1"
+    facts = safe(error)[:500]
+    told = f"{type(error).__name__}: {facts}" if facts else type(error).__name__
+    return f"This is a bug in netclnt: {told}.", "run the same command again with -v and report what it prints"
+
+
+def _config_invalid(error: e.ConfigInvalid) -> Words:
+    listed = "".join(f"\n  {safe(where)} {safe(problem)}" for where, problem in error.problems)
+    return (
+        f"{counted(len(error.problems), 'problem')} in the config {safe(error.path)}:{listed}",
+        "mend these keys and run it again",
+    )
+
+
+def _config_missing(error: e.ConfigMissing) -> Words:
+    section = error.section
+    if not section:
+        return f"There is no config at {safe(error.path)}.", f"netclnt init slave --config {safe(error.path)} …"
+    flags = {
+        "master": "--store DIR",
+        "slave": "--name NAME --catalog CONN|store --parent sftp://USER@HOST/DIR --root DIR",
+    }.get(section, "")
+    return f"This host is not set up as a {section}: no [{section}] in {safe(error.path)}.", f"netclnt init {section} {flags}"
+
+
+def _host_key_unknown(error: e.HostKeyUnknown) -> Words:
+    if error.fingerprint:
+        shown = safe(error.fingerprint)
+        return (
+            f"The host key of {safe(error.address)} is not known: {shown}.",
+            "compare it with the master's (there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: "
+            f"netclnt init slave --force --host-key {shown}",
+        )
+    return (
+        f"The host key of {safe(error.address)} is not in {safe(error.known_hosts)}.",
+        f"ssh-keyscan HOST >> {safe(error.known_hosts)}, and compare its fingerprint with the master's",
+    )
+
+
+def _host_key_changed(error: e.HostKeyChanged) -> Words:
+    found = f" It now shows {safe(error.fingerprint)}." if error.fingerprint else ""
+    return (
+        f"The host key of {safe(error.address)} is not the one in {safe(error.known_hosts)}: "
+        f"another machine may be answering.{found}",
+        "ask the master's admin; if the key was really replaced: ssh-keygen -R HOST -f " + safe(error.known_hosts),
+    )
+
+
+def _login_refused(error: e.LoginRefused) -> Words:
+    sentence = f"The {safe(error.what)} at {safe(error.address)} refuses user {safe(error.user)}: {safe(error.cause)}."
+    if error.what == "catalog":
+        return sentence, "check UID in the config's catalog, and password_file or password_command"
+    return sentence, "netclnt init slave (prints the line that the master's authorized_keys must hold)"
+
+
+def _unreachable(error: e.Unreachable) -> Words:
+    return (
+        f"The {safe(error.what)} at {safe(error.address)} cannot be reached: {safe(error.cause)}.",
+        "try again later; if it stays so, check name, port and firewall",
+    )
+
+
+def _storage_failed(error: e.StorageFailed) -> Words:
+    return f"Cannot {safe(error.action)} {safe(error.path)}: {safe(error.cause)}.", _storage_hint(error)
+
+
+def _storage_hint(error: e.StorageFailed) -> str:
+    match error.errno:
+        case 13 | 1:
+            return f"check who may write there: ls -ld {safe(error.path)}"
+        case 28 | 122:
+            return "free space or quota there, then run it again"
+        case 30:
+            return "the file system is mounted read-only: mount -o remount,rw, or look into dmesg for why"
+        case 5:
+            return "the disk reports errors: look into dmesg before anything else"
+    return f"look at it: ls -ld {safe(error.path)}"
+
+
+def _behind(error: e.CatalogBehindStore) -> Words:
+    return (
+        f"The store is at generation {error.store_generation}, the catalog only at {error.catalog_generation}: "
+        "the catalog was restored from a backup.",
+        f"restore a backup of the catalog that has generation {error.store_generation} or a later one",
+    )
+
+
+_WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
+    e.BadArgument: lambda x: (f"{safe(x.argument)}: {safe(x.problem)}.", safe(x.hint) or "netclnt --help"),
+    e.ConfigMissing: _config_missing,
+    e.ConfigInvalid: _config_invalid,
+    e.DriverMissing: lambda x: (
+        f"There is no ODBC driver or data source {safe(x.driver)}: {safe(x.cause)}.",
+        "odbcinst -q -d -q -s lists what there is; on Debian: apt install odbc-postgresql, odbc-mariadb or libsqliteodbc",
+    ),
+    e.NoSuchImage: lambda x: (f"No image is called, or matches, {safe(x.name)}.", "netclnt list"),
+    e.SourceChanged: lambda x: (
+        f"{safe(x.path)} changed while it was read; nothing was published.",
+        "publish it again when nothing writes to it",
+    ),
+    e.Unpublishable: lambda x: (
+        f"{safe(x.path)} cannot be published: {safe(x.problem)}.",
+        "take it out of the image, and publish again",
+    ),
+    e.Unreachable: _unreachable,
+    e.LineBroken: lambda x: (
+        f"The connection to the {safe(x.what)} at {safe(x.address)} broke: {safe(x.cause)}.",
+        "run it again: what was fetched is kept",
+    ),
+    e.DeadlinePassed: lambda x: (
+        f"The {safe(x.what)} at {safe(x.address)} made no progress for {human_seconds(x.seconds)}.",
+        "run it again: what was fetched is kept; on a slow line with a higher --timeout",
+    ),
+    e.SourceMissing: lambda x: (
+        f"The store lacks {safe(x.path)}: {safe(x.cause)}.",
+        "try again later; if it stays so, on the master: netclnt verify --store",
+    ),
+    e.LoginRefused: _login_refused,
+    e.HostKeyUnknown: _host_key_unknown,
+    e.HostKeyChanged: _host_key_changed,
+    e.IdentityFileUnusable: lambda x: (
+        f"The private key {safe(x.path)} cannot be used: {safe(x.cause)}.",
+        f"netclnt init slave makes one; or check this one: ssh-keygen -yf {safe(x.path)}",
+    ),
+    e.Damaged: lambda x: (
+        f"The {safe(x.what)} at {safe(x.where)} is damaged: {safe(x.problem)}.",
+        "on the master: netclnt verify --store",
+    ),
+    e.ContentMismatch: lambda x: (
+        f"{safe(x.image)}{'/' + safe(x.path) if x.path else ''} has SHA-256 {safe(x.found)}, not {safe(x.expected)}.",
+        f"netclnt sync {safe(x.image)}",
+    ),
+    e.ForbiddenName: lambda x: (
+        f"The name {safe(x.name)} is not allowed: {safe(x.rule)}.",
+        "give the image another name on the master",
+    ),
+    e.ForbiddenValue: lambda x: (
+        f"{safe(x.what)} is {safe(x.value)[:100]}; it must be {safe(x.rule)}.",
+        "on the master: netclnt verify",
+    ),
+    e.ForeignMaster: lambda x: (
+        f"The catalog is of another master ({safe(x.found)}) than this slave follows ({safe(x.expected)}).",
+        "check the config: catalog and parent must belong to the same master as before",
+    ),
+    e.NoSpace: lambda x: (
+        f"{safe(x.path)} has {human_bytes(x.free)} free, and {human_bytes(x.needed)} are needed.",
+        f"free some space: df -h {safe(x.path)}",
+    ),
+    e.StorageFailed: _storage_failed,
+    e.RootNotMounted: lambda x: (
+        f"{safe(x.path)} lacks the mark that netclnt left there: its file system is not mounted.",
+        f"mount {safe(x.path)}; for a new, empty one: netclnt init slave",
+    ),
+    e.ForeignFile: lambda x: (
+        f"{safe(x.path)}, where the image {safe(x.image)} belongs, holds {safe(x.found)} that netclnt did not put there.",
+        f"netclnt sync --adopt {safe(x.image)}, or move it away",
+    ),
+    e.Locked: lambda x: (
+        f"{safe(x.path)} is in use by {safe(x.holder) or 'another run'}.",
+        "wait for it to end; nothing needs to be unlocked",
+    ),
+    e.LedgerDamaged: lambda x: (
+        f"The ledger {safe(x.path)} is damaged: {safe(x.cause)}.",
+        f"mv {safe(x.path)} {safe(x.path)}.bad && netclnt sync (hashes what is there, and fetches nothing twice)",
+    ),
+    e.LedgerBusy: lambda x: (
+        f"Another program held the ledger {safe(x.path)} for {human_seconds(x.seconds)}.",
+        f"find it: fuser -v {safe(x.path)}",
+    ),
+    e.Incompatible: lambda x: (
+        f"The {safe(x.what)} has version {safe(x.found)}; this netclnt reads {safe(x.supported)}.",
+        "install the release of netclnt that belongs to it: netclnt --version",
+    ),
+    e.CatalogBehindStore: _behind,
+    e.BrakeApplied: lambda x: (
+        f"Stopped by the limit {safe(x.limit)}: {safe(x.problem)}.",
+        f"look at the master first; if that is meant, raise {safe(x.limit)} for one run",
+    ),
+    e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
+    e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),
+    e.Terminated: lambda _: ("Ended by SIGTERM.", "run it again: what was done is kept"),
+}

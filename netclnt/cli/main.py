@@ -1,0 +1,80 @@
+"""The tree of commands, and the process around one call. Only what ``--help`` needs is imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from netclnt import __version__
+from netclnt.cli.parser import Globals, LazyGroup
+
+INIT = LazyGroup(
+    "init",
+    {
+        "master": ("init_master", "Create a catalog and a store, and write the config."),
+        "slave": ("init_slave", "Write the config, and make the key that the master has to know."),
+    },
+    examples=[
+        "netclnt init master --store /srv/netclnt",
+        "netclnt init slave --name store-0815 --catalog store --parent sftp://netclnt@master/srv/netclnt --root /srv/images",
+    ],
+    about="Set up this host. Run again, it changes nothing.",
+)
+
+_COMPLETION = "_NETCLNT_COMPLETE"
+
+COMMANDS = LazyGroup(
+    "netclnt",
+    {
+        "init": (INIT, "Set up this host as a master or a slave."),
+        "publish": ("publish", "Offer a file or a directory as an image's new version."),
+        "diff": ("diff", "Show what differs between the catalog and this slave."),
+        "sync": ("sync", "Bring this slave up to date; only changed blocks cross the line."),
+        "list": ("list", "List the images held, or offered."),
+        "show": ("show", "Show one image and its versions."),
+        "status": ("status", "Say when this server was last brought up to date."),
+        "verify": ("verify", "Hash what is there and compare."),
+    },
+    examples=["netclnt diff", "netclnt sync --dry-run"],
+    outermost=True,
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            help="Show the version.",
+            callback=lambda ctx, _, wanted: _show_version(ctx) if wanted else None,
+        )
+    ],
+    about="Keep OS-deployment images on many slave servers equal to those of one master.",
+    epilog="Exit codes and output formats: netclnt(1). The config: netclnt.toml(5).",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. Ends the process by SIGPIPE if standard output's reader went away."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if _COMPLETION in os.environ:
+        COMMANDS.main(list(words), prog_name="netclnt")
+    try:
+        # Not COMMANDS.main: that turns a closed standard output into exit code 1.
+        with COMMANDS.make_context("netclnt", list(words), obj=Globals()) as ctx:
+            code = COMMANDS.invoke(ctx)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.ClickException as error:
+        code = import_module("netclnt.cli.run").refuse(error, words)
+    except OSError as error:
+        code = import_module("netclnt.cli.run").output_failed(error)
+    return int(code)
+
+
+def _show_version(ctx: click.Context) -> None:
+    click.echo(f"netclnt {__version__}")
+    ctx.exit()

@@ -1,0 +1,56 @@
+"""How fast work goes: rate and time left, from the progress events of a run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from netclnt.cli.text import human_bytes, safe
+from netclnt.events import Progressed
+
+_WINDOW = 10.0
+
+
+class Meter:
+    """Keeps the last ten seconds of one stage of one image. ``last`` is None before the first event."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque()
+        self.last: Progressed | None = None
+
+    def update(self, event: Progressed) -> None:
+        if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
+            self._samples.clear()
+        now = self._clock()
+        while len(self._samples) > 1 and now - self._samples[0][0] > _WINDOW:
+            self._samples.popleft()
+        if not self._samples or now - self._samples[-1][0] >= _WINDOW / 100:
+            self._samples.append((now, event.bytes_done))
+        self.last = event
+
+    @property
+    def rate(self) -> float:
+        """Bytes done per second."""
+        if self.last is None or not self._samples:
+            return 0.0
+        since, done = self._samples[0]
+        elapsed = self._clock() - since
+        return max(0, self.last.bytes_done - done) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left; None while nobody can know."""
+        rate = self.rate
+        return max(0, self.last.bytes_total - self.last.bytes_done) / rate if self.last and rate else None
+
+    def line(self) -> str:
+        """One line that says where the work is. Takes no lock: a signal handler calls it."""
+        event = self.last
+        if event is None:
+            return "starting"
+        return (
+            f"{safe(event.stage)} {safe(event.image)}: {human_bytes(event.bytes_done)} of {human_bytes(event.bytes_total)}, "
+            f"{human_bytes(self.rate)}/s, {human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
+        )

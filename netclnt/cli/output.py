@@ -1,0 +1,72 @@
+"""The two standard streams: data to the one, everything else to the other, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import TextIO
+
+from netclnt.errors import StorageFailed
+
+STDOUT = "standard output"
+
+
+class OutputClosed(Exception):
+    """Standard output's reader went away: the run ends quietly, as by SIGPIPE. Not a failure, so no NetclntError."""
+
+
+class Output:
+    """Lines to standard output and standard error. Characters that the locale lacks are escaped, not refused."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def data(self, line: str) -> None:
+        """Raises OutputClosed or StorageFailed."""
+        try:
+            self.stdout.write(line + "\n")
+        except OSError as error:
+            raise failure(error) from None
+
+    def flush(self) -> None:
+        """Raises OutputClosed or StorageFailed."""
+        try:
+            self.stdout.flush()
+        except OSError as error:
+            silence_stdout()
+            raise failure(error) from None
+
+    def note(self, line: str) -> None:
+        """A line for people; a standard error that cannot take it stops nothing."""
+        try:
+            self.stderr.write(line + "\n")
+            self.stderr.flush()
+        except (OSError, ValueError):
+            return
+
+
+def standard() -> Output:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+    return Output(sys.stdout, sys.stderr)
+
+
+def failure(error: OSError) -> OutputClosed | StorageFailed:
+    """What a failed write to standard output means."""
+    if error.errno == errno.EPIPE:
+        return OutputClosed()
+    return StorageFailed(action="write", path=STDOUT, errno=error.errno or 0, cause=error.strerror or str(error))
+
+
+def silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not fail on it a second time at its end."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
+    except OSError:
+        return

@@ -1,0 +1,137 @@
+"""What is loaded at every start: global options, and groups whose commands are imported when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+
+import click
+from click.core import ParameterSource
+
+WHEN = ("auto", "always", "never")
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@dataclass
+class Globals:
+    """The global options of one call, wherever on the command line they stood."""
+
+    config: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
+    progress: str = "auto"
+
+
+def global_options(*, outermost: bool) -> list[click.Option]:
+    """The global options; the environment counts for the outermost ones only, so that it never overrules an earlier flag."""
+
+    def env(variable: str) -> str | None:
+        return variable if outermost else None
+
+    option = partial(click.Option, expose_value=False, callback=_keep, is_eager=True)
+    config = "The config. Default: /etc/netclnt/config.toml, then the XDG place."
+    when = click.Choice(WHEN)
+    return [
+        option(["--config"], envvar=env("NETCLNT_CONFIG"), metavar="FILE", help=config),
+        option(["--json"], is_flag=True, help="JSON Lines on standard output."),
+        option(["-q", "--quiet"], is_flag=True, help="Nothing but errors on standard error."),
+        option(["-v", "--verbose"], count=True, help="Say more on standard error."),
+        option(["--color"], envvar=env("NETCLNT_COLOR"), type=when, help="Default: auto. NO_COLOR counts."),
+        option(["--progress"], envvar=env("NETCLNT_PROGRESS"), type=when, help="Default: auto, on a terminal."),
+    ]
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if param.name and ctx.get_parameter_source(param.name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        setattr(ctx.ensure_object(Globals), param.name, value)
+
+
+class _WithGlobals(click.Command):
+    """Shows examples before the description, and global options below the command's own."""
+
+    examples: Sequence[str] = ()
+    global_params: Sequence[click.Option] = ()
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *self.global_params]
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+        super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [param for param in self.get_params(ctx) if param not in self.global_params]
+        for title, params in (("Options", own), ("Global options", self.global_params)):
+            records = [record for param in params if (record := param.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Command(_WithGlobals):
+    def __init__(
+        self, name: str, callback: Callable[..., int], *, examples: Sequence[str], params: Sequence[click.Parameter], about: str
+    ) -> None:
+        super().__init__(name, context_settings=dict(CONTEXT), params=list(params), callback=callback, help=about)
+        self.examples = examples
+        self.global_params = global_options(outermost=False)
+
+
+class LazyGroup(_WithGlobals, click.Group):
+    """A group of commands in modules ``netclnt.cli.commands.X``, each of which has the Command in its ``command``.
+
+    ``children`` maps a command's name to its module (or to a group) and the line that the group's help shows for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        children: Mapping[str, tuple[str | click.Command, str]],
+        *,
+        examples: Sequence[str],
+        about: str,
+        epilog: str = "",
+        params: Sequence[click.Parameter] = (),
+        outermost: bool = False,
+    ) -> None:
+        context = dict(CONTEXT)
+        super().__init__(name, context_settings=context, no_args_is_help=True, params=list(params), help=about, epilog=epilog)
+        self.children = children
+        self.examples = examples
+        self.global_params = global_options(outermost=outermost)
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(self.children)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.children:
+            return None
+        where = self.children[cmd_name][0]
+        if isinstance(where, click.Command):
+            return where
+        command = import_module(f"netclnt.cli.commands.{where}").command
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in self.children:
+            ctx.fail(f"There is no command {name!r}{_guess(name, self.children)}.")
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.children.items()])
+        _WithGlobals.format_options(self, ctx, formatter)
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,98 @@
+"""Around every command: one view, signals, and whatever ends it as one error and one exit code."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+import click
+
+from netclnt.cli import edges, signals
+from netclnt.cli.errors import Explained, explain
+from netclnt.cli.output import OutputClosed, failure, silence_stdout, standard
+from netclnt.cli.parser import Globals
+from netclnt.cli.session import Session
+from netclnt.cli.show import View, now
+from netclnt.errors import ExitCode
+
+
+def run(options: Globals, command: str, body: Callable[[Session], ExitCode | None]) -> int:
+    """Run a command's body and return the process's exit code; the last line of the view says the same."""
+    output = standard()
+    run_id = secrets.token_hex(8)
+    view = edges.open_view(options, output, run_id=run_id, environment=os.environ)
+    session = Session(command, run_id, now(), options, view, os.environ)
+    ending = _Ending(view, verbose=options.verbose)
+    try:
+        with signals.handled(view.status), ending:
+            view.started(command)
+            ending.code = body(session) or ExitCode.OK
+        return int(view.ended(ending.code))
+    except OutputClosed:
+        return _die_of_sigpipe()
+
+
+def refuse(error: click.ClickException, words: Sequence[str]) -> int:
+    """click could not read the command line: exit code USAGE, as JSON if that was asked for anywhere on it."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"{context.command_path} --help" if context else "netclnt --help"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        sentence = f"{hint.removesuffix(' --help')} needs a command."
+    else:
+        sentence = error.format_message()
+    before_names = words[: words.index("--")] if "--" in words else words
+    options = Globals(json="--json" in before_names, progress="never")
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not options.json:
+        error.show()
+        return int(ExitCode.USAGE)
+
+    def tell(session: Session) -> ExitCode:
+        session.view.failed(Explained(ExitCode.USAGE, "UsageError", sentence, hint))
+        return ExitCode.USAGE
+
+    return run(options, "netclnt", tell)
+
+
+def output_failed(error: OSError) -> int:
+    """A text of help or the version could not be written."""
+    silence_stdout()
+    failed = failure(error)
+    if isinstance(failed, OutputClosed):
+        return _die_of_sigpipe()
+    standard().note(f"netclnt: {explain(failed).sentence}")
+    return int(ExitCode.STORAGE)
+
+
+class _Ending:
+    """Turns what ends a command into a told error and an exit code; lets a gone reader of standard output through."""
+
+    def __init__(self, view: View, *, verbose: int) -> None:
+        self.code = ExitCode.OK
+        self._view = view
+        self._verbose = verbose
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None or isinstance(error, OutputClosed):
+            return False
+        told = explain(error)
+        self.code = told.code
+        if told.code is ExitCode.BUG and self._verbose:
+            traceback.print_exception(kind, error, trace, file=sys.stderr)
+        self._view.failed(told)
+        return True
+
+
+def _die_of_sigpipe() -> int:
+    """End as any filter does whose reader went away."""
+    silence_stdout()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE

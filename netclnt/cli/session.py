@@ -1,0 +1,60 @@
+"""One run of one command: its view, its config, its place in time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from netclnt.cli import settings
+from netclnt.cli.parser import Globals
+from netclnt.cli.show import View
+from netclnt.config import MasterConfig, SlaveConfig, Table
+from netclnt.errors import ConfigMissing
+from netclnt.events import Event
+
+T = TypeVar("T", bound=Table)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a command gets. ``command`` is its full name ("netclnt sync"), ``started`` RFC 3339 in UTC."""
+
+    command: str
+    run_id: str
+    started: str
+    options: Globals
+    view: View
+    environment: Mapping[str, str]
+
+    def observe(self, event: Event) -> None:
+        """The run's Observer."""
+        self.view.observe(event)
+
+    @property
+    def holder(self) -> str:
+        """How this run names itself where it holds a lock."""
+        return f"pid {os.getpid()}, {self.command}, since {self.started}"
+
+    def master(self, **flags: object) -> MasterConfig:
+        """Raises ConfigMissing, ConfigInvalid."""
+        return settings.load(MasterConfig, self.options.config, self.environment, flags)
+
+    def slave(self, **flags: object) -> SlaveConfig:
+        """Raises ConfigMissing, ConfigInvalid."""
+        return settings.load(SlaveConfig, self.options.config, self.environment, flags)
+
+    def either(self, role: str | None) -> MasterConfig | SlaveConfig:
+        """The config of the role asked for; without one, the slave's if this host is a slave, else the master's."""
+        if role == "master":
+            return self.master()
+        try:
+            return self.slave()
+        except ConfigMissing:
+            if role == "slave":
+                raise
+            return self.master()
+
+    def password(self, config: MasterConfig | SlaveConfig) -> str | None:
+        return settings.catalog_password(config, self.environment)

@@ -1,0 +1,220 @@
+"""What people and programs see of a run. One View a form: JSON Lines, plain text, and (in show_rich) a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import RLock
+from time import monotonic
+from typing import Literal, Protocol, TextIO
+
+from netclnt.cli.errors import Explained, explain
+from netclnt.cli.meter import Meter
+from netclnt.cli.output import Output
+from netclnt.cli.text import counted, human_bytes, human_seconds, safe
+from netclnt.errors import ExitCode
+from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Warned
+
+Record = Mapping[str, object]
+
+_LINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: the record's field it shows, its title, and how a terminal shows its values."""
+
+    field: str
+    title: str
+    form: Literal["text", "bytes", "seconds", "time"] = "text"
+
+
+class View(Protocol):
+    """All methods may be called from any thread, but one at a time takes effect."""
+
+    def started(self, command: str) -> None:
+        """The first line of a run."""
+
+    def observe(self, event: Event) -> None:
+        """An Observer. Raises OutputClosed."""
+
+    def table(self, kind: str, columns: Sequence[Column], records: Iterable[Record], /) -> None:
+        """Data: one record a line, as JSON of type ``kind``. Raises OutputClosed, StorageFailed."""
+
+    def result(self, kind: str, record: Record, lines: Sequence[str], /) -> None:
+        """Data of one record that people read as ``lines``. Raises OutputClosed, StorageFailed."""
+
+    def note(self, text: str) -> None:
+        """Something for people alone."""
+
+    def failed(self, explained: Explained, image: str = "") -> None:
+        """An error; of one image, or of the whole run."""
+
+    def ended(self, code: ExitCode) -> ExitCode:
+        """The last line. Returns the code to exit with: standard output may fail as late as now."""
+
+    def status(self) -> str:
+        """One line for SIGUSR1. Takes no lock."""
+
+
+class Bar(Protocol):
+    """A progress bar; opened with the first progress event."""
+
+    def update(self) -> None: ...
+
+    def print(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Terminal(Protocol):
+    """What a terminal can do beyond plain text."""
+
+    @property
+    def tables(self) -> bool:
+        """Whether standard output shows tables for people."""
+
+    @property
+    def bars(self) -> bool:
+        """Whether standard error shows a progress bar."""
+
+    @property
+    def lines(self) -> bool:
+        """Whether standard error, no terminal, wants a progress line now and then."""
+
+    def print_table(self, stream: TextIO, columns: Sequence[Column], records: Iterable[Record]) -> None: ...
+
+    def open_bar(self, stream: TextIO, meter: Meter) -> Bar: ...
+
+
+class TextView:
+    """Data on standard output, tab-separated or as a terminal's tables; a line for each image, warning and error, and the
+    progress, on standard error."""
+
+    def __init__(self, output: Output, terminal: Terminal, *, quiet: bool, verbose: int) -> None:
+        self.output = output
+        self.terminal = terminal
+        self.quiet = quiet
+        self.verbose = verbose
+        self.meter = Meter()
+        self.lock = RLock()
+        self._bar: Bar | None = None
+        self._next_line = monotonic() + _LINE_SECONDS
+
+    def started(self, command: str) -> None:
+        if self.verbose > 1:
+            self.note(f"{command} starts at {now()}")
+
+    def observe(self, event: Event) -> None:
+        with self.lock:
+            if isinstance(event, Progressed):
+                self.meter.update(event)
+                self._progress()
+            elif isinstance(event, Failed):
+                self.failed(explain(event.error), event.image)
+            elif line := event_line(event, verbose=self.verbose):
+                self.note(line)
+
+    def _progress(self) -> None:
+        if self.quiet:
+            return
+        if self.terminal.bars:
+            self._bar = self._bar or self.terminal.open_bar(self.output.stderr, self.meter)
+            self._bar.update()
+        elif self.terminal.lines and monotonic() >= self._next_line:
+            self._next_line = monotonic() + _LINE_SECONDS
+            self.note(self.meter.line())
+
+    def table(self, _: str, columns: Sequence[Column], records: Iterable[Record], /) -> None:
+        if self.terminal.tables:
+            self.terminal.print_table(self.output.stdout, columns, records)
+            return
+        for record in records:
+            self.output.data("\t".join(safe(plain(record.get(column.field))) for column in columns))
+        self.output.flush()
+
+    def result(self, _: str, __: Record, lines: Sequence[str], /) -> None:
+        for line in lines:
+            self.output.data(line)
+        self.output.flush()
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        with self.lock:
+            if self._bar:
+                self._bar.print(text)
+            else:
+                self.output.note(text)
+
+    def failed(self, explained: Explained, image: str = "") -> None:
+        if self.quiet and explained.code in _QUIET:
+            return
+        prefix = f"{safe(image)}: " if image else ""
+        self._say(f"netclnt: {prefix}{explained.sentence}" + (f"\n  hint: {explained.hint}" if explained.hint else ""))
+
+    def ended(self, code: ExitCode) -> ExitCode:
+        with self.lock:
+            if self._bar:
+                self._bar.close()
+                self._bar = None
+        return code
+
+    def status(self) -> str:
+        return self.meter.line()
+
+
+_QUIET = (ExitCode.LOCKED, ExitCode.PAUSED)
+"""Normal for a job that starts often; the contract says that both are silent under ``-q``."""
+
+
+def event_line(event: Event, *, verbose: int) -> str:
+    """An event as a line of plain text, or nothing."""
+    match event:
+        case ImageDone(image=image, version=version, result=result):
+            return f"{safe(image)}@{version} {safe(result)}: {_moved(event)}"
+        case Warned(message=message):
+            return f"netclnt: warning: {safe(message)}"
+        case Summed():
+            return _summary(event)
+        case Retried(what=what, attempt=attempt, delay=delay, reason=reason):
+            return f"{safe(what)}: {safe(reason)}; attempt {attempt + 1} in {human_seconds(delay)}"
+        case Catalog(generation=generation, images=images) if verbose:
+            return f"catalog: generation {generation}, {counted(images, 'image')}"
+        case Changed(image=image, action=action, from_version=old, to_version=new) if verbose:
+            return f"{safe(image)}: {safe(action)}, version {plain(old) or '-'} to {plain(new) or '-'}"
+        case Planned(image=image) if verbose:
+            return f"{safe(image)}: {human_bytes(event.bytes_fetch)} to fetch, {human_bytes(event.bytes_reuse)} to reuse"
+    return ""
+
+
+def _moved(event: ImageDone | Summed) -> str:
+    fetched, reused = human_bytes(event.bytes_fetched), human_bytes(event.bytes_reused)
+    return f"{fetched} fetched, {reused} reused, {human_seconds(event.seconds)}"
+
+
+def _summary(event: Summed) -> str:
+    changed = f"{counted(event.images_changed, 'image')} changed" if event.images_changed else "nothing changed"
+    line = f"{counted(event.queries, 'query', 'queries')}, {counted(event.sftp_connections, 'SFTP connection')}"
+    return f"{changed}: {_moved(event)}; {line}"
+
+
+def plain(value: object) -> object:
+    """A value as a field of tab-separated text: nothing for None, ``yes`` and ``no``, lists by commas."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(plain(one)) for one in value)
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return value
+
+
+def now() -> str:
+    """RFC 3339, UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

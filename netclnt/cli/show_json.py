@@ -1,0 +1,111 @@
+"""JSON Lines: one object a line on standard output, with the names of the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from threading import RLock
+from time import monotonic
+
+from netclnt import __version__
+from netclnt.cli.errors import Explained, explain
+from netclnt.cli.meter import Meter
+from netclnt.cli.output import Output
+from netclnt.cli.show import Column, Record, now
+from netclnt.errors import ExitCode, StorageFailed, outcome
+from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Warned
+
+_TYPES: dict[type[Event], str] = {
+    Catalog: "catalog",
+    Changed: "change",
+    Planned: "plan",
+    ImageDone: "image",
+    Retried: "retry",
+    Warned: "warning",
+    Summed: "summary",
+}
+
+
+class JsonView:
+    """A standard output that fails for another reason than a gone reader stops no sync: the run goes on, and its exit code
+    tells. Errors then go to standard error, as text."""
+
+    def __init__(self, output: Output, *, run_id: str, clock: Callable[[], float] = monotonic) -> None:
+        self.output = output
+        self.run_id = run_id
+        self.meter = Meter()
+        self.lock = RLock()
+        self._clock = clock
+        self._next_progress = 0.0
+        self._lost: StorageFailed | None = None
+
+    def started(self, command: str) -> None:
+        self._emit("start", command=command, program="netclnt", program_version=__version__)
+
+    def observe(self, event: Event) -> None:
+        with self.lock:
+            if isinstance(event, Progressed):
+                self._progress(event)
+            elif isinstance(event, Failed):
+                self.failed(explain(event.error), event.image)
+            elif type(event) in _TYPES:
+                self._emit(_TYPES[type(event)], **asdict(event))
+
+    def _progress(self, event: Progressed) -> None:
+        self.meter.update(event)
+        if self._clock() < self._next_progress:
+            return
+        self._next_progress = self._clock() + 1.0
+        self._emit("progress", **asdict(event), rate=round(self.meter.rate), eta_seconds=_rounded(self.meter.eta))
+
+    def table(self, kind: str, _: Sequence[Column], records: Iterable[Record], /) -> None:
+        for record in records:
+            self.output.data(self._line(kind, record))
+        self.output.flush()
+
+    def result(self, kind: str, record: Record, _: Sequence[str], /) -> None:
+        self.table(kind, (), [record])
+
+    def note(self, text: str) -> None:
+        """Programs get events."""
+
+    def failed(self, explained: Explained, image: str = "") -> None:
+        more = {"image": image} if image else {}
+        self._emit(
+            "error",
+            code=explained.code.name,
+            message=explained.sentence,
+            hint=explained.hint,
+            cause=explained.cause,
+            exit_code=int(explained.code),
+            **more,
+        )
+        if self._lost:
+            self.output.note(f"netclnt: {explained.sentence}")
+
+    def ended(self, code: ExitCode) -> ExitCode:
+        self._emit("exit", code=int(code), name=code.name)
+        return outcome(whole_run=(code, ExitCode.STORAGE)) if self._lost and code is not ExitCode.PARTIAL else code
+
+    def status(self) -> str:
+        return self.meter.line()
+
+    def _emit(self, kind: str, **fields: object) -> None:
+        with self.lock:
+            if self._lost:
+                return
+            try:
+                self.output.data(self._line(kind, fields))
+                self.output.flush()
+            except StorageFailed as error:
+                self._lost = error
+                self.output.note(f"netclnt: {explain(error).sentence}")
+
+    def _line(self, kind: str, fields: Record) -> str:
+        record = {"type": kind, "time": now(), "run_id": self.run_id} | dict(fields)
+        return json.dumps(record, default=str, separators=(",", ":"))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
