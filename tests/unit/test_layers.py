@@ -44,7 +44,7 @@ LATE_IMPORTS = {
 
 HEAVY = {
     "paramiko": {"sftp.paramiko"},
-    "cryptography": {"sftp.paramiko"},
+    "cryptography": {"sftp.paramiko", "cli.sshkey"},
     "pyodbc": {"catalog.odbc"},
     "rich": {"cli.show_rich"},
 }
