@@ -93,7 +93,7 @@ def ingest(
         tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
         ThreadPoolExecutor(1, thread_name_prefix="digest") as digester,
     ):
-        pages = _Pages(pages_file)
+        pages = _Pages(pages_file, hash_seed)
         reader = _Reader(content, digester, on_read)
         frames = _Frames(reader, pages, seen, index, hash_seed)
         encode = partial(_encode, level=settings.level)
@@ -153,10 +153,11 @@ class _Packs:
 class _Page:
     """One block page being filled, with where its blocks lie."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, hash_seed: int) -> None:
         self.start = start
         self.plain = 0
-        self.check = xxhash.xxh3_128()
+        self.data = 0
+        self.check = xxhash.xxh3_128(seed=hash_seed)
         self.frames: dict[_NewFrame | Frame, int] = {}
         self._lengths = array("I")
         self._ids = bytearray()
@@ -174,6 +175,7 @@ class _Page:
         else:
             self._runs.append([len(self._lengths), 1, number, start])
         self._next = (number, start + length)
+        self.data += length
         self._append(id_, length)
 
     def add_zeros(self, length: int) -> None:
@@ -197,13 +199,15 @@ class _Page:
 class _Pages:
     """The pages of one version: complete ones in ``file``, and the locations of those whose frames are written."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], hash_seed: int) -> None:
         self._file = file
+        self._hash_seed = hash_seed
         self._unsettled: deque[_Page] = deque()
         self.rows: list[BlockPage] = []
         self.records: list[bytes] = []
         self.blocks = 0
-        self.open = _Page(0)
+        self.data = 0
+        self.open = _Page(0, hash_seed)
 
     def close_page(self) -> None:
         """End the open page and begin the next."""
@@ -214,8 +218,9 @@ class _Pages:
         self._file.write(stored)
         self.rows.append(row)
         self.blocks += len(page)
+        self.data += page.data
         self._unsettled.append(page)
-        self.open = _Page(page.start + page.plain)
+        self.open = _Page(page.start + page.plain, self._hash_seed)
 
     def settle(self) -> None:
         """Turn the locations of pages whose frames are all written into records."""
@@ -344,6 +349,7 @@ def _write_manifest(
         chunker=CHUNKER,
         tree=tree,
         size=sum(entry.size for entry in entries),
+        data=pages.data,
         entries=len(entries),
         blocks=pages.blocks,
         entry_pages=entry_rows,

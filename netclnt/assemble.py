@@ -1,0 +1,405 @@
+"""Assembling one version in staging: from seeds, from what lies there already, and from the frames that must be fetched.
+
+Three kinds of threads share the work. The **line** takes ranges from the planner as the connection wants them, and hands on what
+arrives. **Workers** copy, decompress, check block ids and write in place, in any order. The **caller's thread** follows in
+order: it digests each page behind the write front and reports. A page counts when its content has the xxh3-128 that the
+manifest says; a block that came damaged is fetched once more, from the store alone, and then it is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import accumulate
+from queue import SimpleQueue
+from threading import BoundedSemaphore, Lock, Thread, local
+
+from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, good_blocks, page_matches, read_parts
+from netclnt.chunking import block_id
+from netclnt.errors import ContentMismatch, Damaged
+from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined
+from netclnt.localmanifests import LocalManifest
+from netclnt.locations import EARLIER, decode_record
+from netclnt.model import Blocks
+from netclnt.pack import decode_frame
+from netclnt.plainstage import PlainStage
+from netclnt.plan import MISSING, STAGED, ZEROS, PagePlan, PageRun, repair_page
+from netclnt.protocols import Source
+from netclnt.seeds import Seeds
+
+_TASKS_AHEAD = 8
+"""Tasks waiting or running, for each worker: bounds the data in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One version to assemble. ``plans`` is by page number: pages without a plan are complete in staging. ``locations`` are the
+    encoded ones of the pages with missing blocks. ``cloned`` is the number of the seed that staging shares all blocks with at
+    equal offsets, or None; ``holes`` says that what nobody wrote reads as zeros."""
+
+    image: str
+    manifest: LocalManifest
+    plans: Mapping[int, PagePlan]
+    locations: Mapping[int, bytes]
+    seeds: Seeds
+    cloned: int | None
+    holes: bool
+    hash_seed: int
+    threads: int
+
+
+@dataclass(slots=True)
+class Done:
+    """How far it is, in order: plain bytes digested, of them reused; planned pages passed since somebody emptied the list."""
+
+    plain: int = 0
+    reused: int = 0
+    pages: list[int] = field(default_factory=list)
+
+
+def assemble(
+    work: Work,
+    *,
+    stage: PlainStage,
+    source: Source,
+    locate: Callable[[Sequence[int]], Mapping[int, bytes]],
+    on_page: Callable[[Done], None],
+) -> None:
+    """Complete the version in ``stage`` and check the SHA-256 of every file.
+
+    ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread after each page, in order.
+    Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
+    """
+    front = _Front(work, stage, on_page)
+    bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
+    if bad:
+        plans = {number: repair_page(work.manifest.blocks(number), blocks) for number, blocks in bad.items()}
+        bad = _Pass(work, stage, front, plans, locate(sorted(plans))).run(source)
+    if bad:
+        raise Damaged(what="block", where=f"{work.image}, page {min(bad)}", problem="not what its id says, twice")
+    front.finish()
+
+
+@dataclass(eq=False, slots=True)
+class _Page:
+    """A page under work. ``waiting`` counts its parts that are not in place, the planning itself being one; ``earlier`` are the
+    blocks to copy from staging (to, from, length) once all that comes before is complete."""
+
+    number: int
+    start: int
+    blocks: Blocks
+    offsets: list[int]
+    waiting: int = 1
+    earlier: list[tuple[int, int, int]] = field(default_factory=list)
+    bad: set[int] = field(default_factory=set)
+
+
+class _Pass:
+    """One pass over the pages that have a plan. Collects the blocks that turned out bad."""
+
+    def __init__(
+        self,
+        work: Work,
+        stage: PlainStage,
+        front: _Front,
+        plans: Mapping[int, PagePlan],
+        locations: Mapping[int, bytes],
+    ) -> None:
+        self._work = work
+        self._stage = stage
+        self._front = front
+        self._plans = plans
+        self._locations = locations
+        self._bad: dict[int, set[int]] = {}
+        self._complete: SimpleQueue[_Page | None] = SimpleQueue()
+        self._lock = Lock()
+        self._stopped = False
+        self._error: BaseException | None = None
+        self._free = BoundedSemaphore(work.threads * _TASKS_AHEAD)
+        self._buffers = local()
+
+    def run(self, source: Source) -> dict[int, set[int]]:
+        """The numbers of bad blocks, by page. Raises the first error of any thread."""
+        with ThreadPoolExecutor(self._work.threads, thread_name_prefix="worker") as self._pool:
+            line = Thread(target=self._line, args=(source,), name="line")
+            line.start()
+            try:
+                self._follow()
+            except BaseException:
+                self._stopped = True
+                source.close()
+                raise
+            finally:
+                line.join()
+        if self._error is not None:
+            raise self._error
+        return self._bad
+
+    def _follow(self) -> None:
+        while (page := self._complete.get()) is not None:
+            if not self._stopped:
+                for late in self._front.take(page):
+                    self._copy_earlier(late)
+                    if not self._check(late):
+                        self._front.refuse(late.number)
+
+    # --- the line's thread
+
+    def _line(self, source: Source) -> None:
+        try:
+            for wanted, data in source.fetch(joined(self._frames())):
+                self._submit(self._take, wanted, data)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._fail(error)
+        finally:
+            for _ in range(self._work.threads * _TASKS_AHEAD):
+                self._free.acquire()
+            self._complete.put(None)
+
+    def _frames(self) -> Iterator[WantedFrame[_Page]]:
+        held = HeldBack[_Page]()
+        manifest = self._work.manifest
+        for number in sorted(self._plans):
+            if self._stopped:
+                return
+            start, blocks = manifest.starts[number], manifest.blocks(number)
+            page = _Page(number, start, blocks, list(accumulate(blocks.lengths, initial=start)))
+            self._begin(page, held)
+            if self._part_done(page):
+                self._submit(self._finish, page)
+            yield from held.due()
+        yield from held.rest()
+
+    def _begin(self, page: _Page, held: HeldBack[_Page]) -> None:
+        """Set all parts of a page going."""
+        copies: list[tuple[int, PageRun, int]] = []
+        missing: set[int] = set()
+        for run in self._plans[page.number].runs:
+            begin = page.offsets[run.first]
+            length = page.offsets[run.first + run.count] - begin
+            if run.seed == MISSING:
+                missing.update(range(run.first, run.first + run.count))
+            elif run.seed == ZEROS:
+                if not self._work.holes:
+                    copies.append((begin, run, length))
+            elif run.seed != STAGED and (run.seed, run.offset) != (self._work.cloned, begin):
+                copies.append((begin, run, length))
+        if missing:
+            self._want(page, missing, held)
+        if copies:
+            self._add_part(page)
+            self._submit(self._copy, page, copies)
+
+    def _want(self, page: _Page, missing: set[int], held: HeldBack[_Page]) -> None:
+        record = self._locations.get(page.number)
+        if record is not None:
+            try:
+                locations = decode_record(record, page.blocks, page_start=page.start, where=self._work.image)
+            except Damaged:
+                record = None
+        if record is None:
+            page.bad |= missing
+            return
+        asked: set[int] = set()
+        for run in locations.runs:
+            start = run.start
+            for index in range(run.first, run.first + run.count):
+                length = page.blocks.lengths[index]
+                if index in missing:
+                    missing.discard(index)
+                    if run.frame == EARLIER:
+                        page.earlier.append((page.offsets[index], start, length))
+                    else:
+                        if run.frame not in asked:
+                            asked.add(run.frame)
+                            self._add_part(page)
+                        held.add(locations.frames[run.frame], Piece(start, length, page, index))
+                start += length
+        page.bad |= missing
+
+    # --- the workers
+
+    def _take(self, wanted: FrameRange[_Page], data: bytes) -> None:
+        for frame, stored in wanted.split(data):
+            try:
+                plain = decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path)
+            except Damaged:
+                self._mark_bad(frame.pieces)
+            else:
+                self._place(frame.pieces, memoryview(plain))
+            for page in {piece.page for piece in frame.pieces}:
+                if self._part_done(page):
+                    self._finish(page)
+
+    def _place(self, pieces: Sequence[Piece[_Page]], plain: memoryview) -> None:
+        """Write the blocks that are what their ids say; neighbours in one go."""
+        start = end = target = 0
+        for piece in pieces:
+            block = plain[piece.start : piece.start + piece.length]
+            if block_id(block, self._work.hash_seed) != piece.page.blocks.id(piece.block):
+                self._mark_bad([piece])
+                continue
+            offset = piece.page.offsets[piece.block]
+            if (piece.start, offset) != (end, target + end - start):
+                if end > start:
+                    self._stage.write(target, plain[start:end])
+                start, target = piece.start, offset
+            end = piece.start + piece.length
+        if end > start:
+            self._stage.write(target, plain[start:end])
+
+    def _copy(self, page: _Page, copies: Sequence[tuple[int, PageRun, int]]) -> None:
+        for begin, run, length in copies:
+            if run.seed == ZEROS:
+                self._stage.zero(begin, length)
+            else:
+                self._stage.copy(begin, self._work.seeds[run.seed], run.offset, length)
+        if self._part_done(page):
+            self._finish(page)
+
+    def _finish(self, page: _Page) -> None:
+        """All parts of a page are in place: check it, unless blocks of it are bad or to be copied later."""
+        if page.bad:
+            with self._lock:
+                self._bad[page.number] = page.bad
+        elif page.earlier or self._check(page):
+            self._complete.put(page)
+
+    # --- any thread
+
+    def _check(self, page: _Page) -> bool:
+        row = self._work.manifest.head.block_pages[page.number]
+        seed = self._work.hash_seed
+        read = self._stage.read_into
+        if page_matches(read, page.blocks, start=page.start, check=row.check, hash_seed=seed, buffer=self._buffer()):
+            return True
+        good = good_blocks(read, page.blocks, start=page.start, hash_seed=seed)
+        bad = {index for index, is_good in enumerate(good) if not is_good}
+        if not bad:
+            raise Damaged(what="manifest page", where=self._work.image, problem=f"page {page.number} has another digest")
+        with self._lock:
+            self._bad[page.number] = bad
+        return False
+
+    def _copy_earlier(self, page: _Page) -> None:
+        for offset, start, length in sorted(page.earlier):
+            self._stage.copy_within(offset, start, length, self._buffer())
+
+    def _buffer(self) -> bytearray:
+        buffer: bytearray | None = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            buffer = self._buffers.buffer = bytearray(BUFFER_SIZE)
+        return buffer
+
+    def _add_part(self, page: _Page) -> None:
+        with self._lock:
+            page.waiting += 1
+
+    def _part_done(self, page: _Page) -> bool:
+        """Whether that was the last part of the page."""
+        with self._lock:
+            page.waiting -= 1
+            return page.waiting == 0
+
+    def _mark_bad(self, pieces: Sequence[Piece[_Page]]) -> None:
+        with self._lock:
+            for piece in pieces:
+                piece.page.bad.add(piece.block)
+
+    def _submit(self, task: Callable[..., None], *arguments: object) -> None:
+        self._free.acquire()
+        self._pool.submit(self._guarded, task, arguments)
+
+    def _guarded(self, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        try:
+            if not self._stopped:
+                task(*arguments)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._fail(error)
+        finally:
+            self._free.release()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+        self._stopped = True
+
+
+class _Front:
+    """Follows the complete pages in order, and digests the files behind them."""
+
+    def __init__(self, work: Work, stage: PlainStage, on_page: Callable[[Done], None]) -> None:
+        self._work = work
+        self._stage = stage
+        self._on_page = on_page
+        self._awaited = set(work.plans)
+        self._late: dict[int, _Page] = {}
+        self._next = 0
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray(BUFFER_SIZE)
+        self._entries = work.manifest.entries
+        self._layout = work.manifest.layout
+        self._file = 0
+        self._left = self._file_size(0)
+        self.done = Done()
+
+    def take(self, page: _Page) -> Iterator[_Page]:
+        """Take a complete page, and go on as far as possible; yields each page whose late blocks are to be copied now."""
+        self._awaited.discard(page.number)
+        if page.earlier:
+            self._late[page.number] = page
+        while self._next < len(self._work.manifest.starts) and self._next not in self._awaited:
+            late = self._late.pop(self._next, None)
+            if late is not None:
+                yield late
+                if self._next in self._awaited:
+                    return
+            self._pass(self._next)
+            self._next += 1
+
+    def refuse(self, number: int) -> None:
+        """The page that was yielded is not complete after all."""
+        self._awaited.add(number)
+
+    def finish(self) -> None:
+        """Digest what no page announced: complete pages at the end, and files without content."""
+        while self._next < len(self._work.manifest.starts):
+            self._pass(self._next)
+            self._next += 1
+        for entry in self._entries:
+            if entry.sha256 and not entry.size and entry.sha256 != EMPTY_SHA256:
+                raise ContentMismatch(self._work.image, entry.path, entry.sha256.hex(), EMPTY_SHA256.hex())
+
+    def _pass(self, number: int) -> None:
+        manifest, plan = self._work.manifest, self._work.plans.get(number)
+        plain = manifest.head.block_pages[number].plain
+        left = plain
+        while left:
+            length = min(left, self._left)
+            start = manifest.starts[number] + plain - left
+            for part in read_parts(self._stage.read_into, start, length, self._buffer):
+                self._digest.update(part)
+            left -= length
+            self._left -= length
+            if not self._left:
+                self._end_file()
+        self.done.plain += plain
+        if plan is not None:
+            self.done.reused += plan.reused
+            self.done.pages.append(number)
+        self._on_page(self.done)
+
+    def _end_file(self) -> None:
+        entry = self._entries[self._layout.files[self._file]]
+        if self._digest.digest() != entry.sha256:
+            raise ContentMismatch(self._work.image, entry.path, entry.sha256.hex(), self._digest.hexdigest())
+        self._digest = hashlib.sha256()
+        self._file += 1
+        self._left = self._file_size(self._file)
+
+    def _file_size(self, file: int) -> int:
+        files = self._layout.files
+        return self._entries[files[file]].size if file < len(files) else 0

@@ -1,0 +1,68 @@
+"""Whether content is what a manifest says, page by page, and block by block where a page is not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import xxhash
+
+from netclnt.chunking import block_id
+from netclnt.model import ZERO_ID, Blocks
+
+BUFFER_SIZE = 1 << 20
+
+ReadInto = Callable[[int, memoryview], int]
+"""Fills a buffer from a plain offset; returns the bytes read, fewer only where the content ends."""
+
+EMPTY_SHA256 = hashlib.sha256().digest()
+
+
+def segments(blocks: Blocks) -> Iterator[tuple[bool, int, int]]:
+    """(is it zeros, offset in the page, length) of the longest stretches that are all runs of zeros, or all not."""
+    begin = position = 0
+    zeros = False
+    for id_, length in blocks:
+        if (id_ == ZERO_ID) != zeros:
+            if position > begin:
+                yield zeros, begin, position - begin
+            begin, zeros = position, not zeros
+        position += length
+    yield zeros, begin, position - begin
+
+
+def page_matches(read_into: ReadInto, blocks: Blocks, *, start: int, check: bytes, hash_seed: int, buffer: bytearray) -> bool:
+    """Whether the content at plain offset ``start`` is that of a page with this ``check``. Holes are not looked into."""
+    digest = xxhash.xxh3_128(seed=hash_seed)
+    for zeros, offset, length in segments(blocks):
+        if not zeros:
+            for part in read_parts(read_into, start + offset, length, buffer):
+                digest.update(part)
+    return digest.digest() == check
+
+
+def read_parts(read_into: ReadInto, offset: int, length: int, buffer: bytearray) -> Iterator[memoryview]:
+    """The content of a range, part by part, each valid until the next; ends early where the content does."""
+    view = memoryview(buffer)
+    end = offset + length
+    while offset < end:
+        wanted = min(len(buffer), end - offset)
+        got = read_into(offset, view[:wanted])
+        yield view[:got]
+        if got < wanted:
+            return
+        offset += got
+
+
+def good_blocks(read_into: ReadInto, blocks: Blocks, *, start: int, hash_seed: int) -> list[bool]:
+    """For each block whether its content is there. Runs of zeros are read, too."""
+    good: list[bool] = []
+    buffer = bytearray(BUFFER_SIZE)
+    for id_, length in blocks:
+        if id_ == ZERO_ID:
+            good.append(not any(bytes(part).strip(b"\0") for part in read_parts(read_into, start, length, buffer)))
+        else:
+            block = memoryview(buffer)[:length]
+            good.append(read_into(start, block) == length and block_id(block, hash_seed) == id_)
+        start += length
+    return good

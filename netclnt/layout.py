@@ -1,0 +1,35 @@
+"""Where a version's plain offsets lie in its files."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from netclnt.model import Entry, EntryType
+
+
+class Layout:
+    """Maps the plain bytes of a version (all files, one after the other, in the order of the entries) to its files."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.files = [number for number, entry in enumerate(entries) if entry.type is EntryType.FILE and entry.size]
+        """Numbers of the entries that have content, in order."""
+        self.starts: list[int] = []
+        """The plain offset at which each of those begins."""
+        offset = 0
+        for number in self.files:
+            self.starts.append(offset)
+            offset += entries[number].size
+        self.size = offset
+
+    def parts(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """(entry number, offset in its file, length) of each file that a range of plain bytes touches."""
+        index = bisect_right(self.starts, offset) - 1
+        while length > 0:
+            start = self.starts[index]
+            end = self.starts[index + 1] if index + 1 < len(self.starts) else self.size
+            part = min(length, end - offset)
+            yield self.files[index], offset - start, part
+            offset += part
+            length -= part
+            index += 1

@@ -1,0 +1,148 @@
+"""Manifests kept on the slave, with an index of their blocks: what it needs to reuse and to verify what it holds.
+
+A cache of facts that the store can give again: whatever is missing or damaged is fetched or made anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+
+from netclnt.blockindex import Run, write_run
+from netclnt.errors import Damaged, NetclntError, StorageFailed
+from netclnt.layout import Layout
+from netclnt.manifest import Head, check_entries, decode_blocks, decode_entries, decode_head, page_offsets
+from netclnt.model import ZERO_ID, Blocks, Entry
+
+OFFSET_BYTES = 8
+"""Length of a value of a manifest's block index: the plain offset of the block, little-endian."""
+
+
+class LocalManifest:
+    """One whole manifest on disk. Safe to read from several threads. The owner closes it."""
+
+    def __init__(self, path: Path, digest: str, head_bytes: int) -> None:
+        with _storage("read", path):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.path = path
+        self.digest = digest
+        try:
+            self.head: Head = decode_head(self._read(0, head_bytes), digest)
+        except NetclntError:
+            self.close()
+            raise
+        self.entry_offsets, self.block_offsets = page_offsets(self.head, head_bytes)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """All entries of the version, checked against each other."""
+        entries: list[Entry] = []
+        for page, offset in zip(self.head.entry_pages, self.entry_offsets, strict=True):
+            entries += decode_entries(page, self._read(offset, page.stored), where=str(self.path))
+        check_entries(self.head, entries)
+        return entries
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.entries)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The plain offset at which each block page begins."""
+        return list(accumulate((page.plain for page in self.head.block_pages), initial=0))[:-1]
+
+    def blocks(self, page: int) -> Blocks:
+        """The blocks of one page, checked against its digest."""
+        row = self.head.block_pages[page]
+        return decode_blocks(row, self._read(self.block_offsets[page], row.stored), where=str(self.path))
+
+    def page_bytes(self, offset: int, length: int) -> bytes:
+        """A stored page, as it is."""
+        return self._read(offset, length)
+
+    def index_records(self) -> Iterator[bytes]:
+        """For every block its id and its plain offset, joined."""
+        for number, offset in enumerate(self.starts):
+            for id_, length in self.blocks(number):
+                if id_ != ZERO_ID:
+                    yield id_ + offset.to_bytes(OFFSET_BYTES, "little")
+                offset += length
+
+    def _read(self, offset: int, length: int) -> bytes:
+        with _storage("read", self.path):
+            data = os.pread(self._descriptor, length, offset)
+        if len(data) != length:
+            raise Damaged(what="manifest", where=str(self.path), problem=f"it ends at byte {offset + len(data)}")
+        return data
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Manifests:
+    """The directory of local manifests and their block indexes, by digest."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        with _storage("create", directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def open(self, digest: str, head_bytes: int) -> LocalManifest | None:
+        """The manifest if it is here and whole."""
+        path = self._path(digest)
+        if not path.exists():
+            return None
+        try:
+            manifest = LocalManifest(path, digest, head_bytes)
+        except Damaged:
+            return None
+        last = manifest.block_offsets[-1] + manifest.head.block_pages[-1].stored if manifest.block_offsets else 0
+        if path.stat().st_size < last:
+            manifest.close()
+            return None
+        return manifest
+
+    def write(self, digest: str, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> LocalManifest:
+        """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all."""
+        path = self._path(digest)
+        temporary = path.with_suffix(".new")
+        with _storage("write", path):
+            with temporary.open("wb") as file:
+                for offset, data in parts:
+                    file.seek(offset)
+                    file.write(data)
+            temporary.replace(path)
+        return LocalManifest(path, digest, head_bytes)
+
+    def index(self, manifest: LocalManifest) -> Run:
+        """The index of the manifest's blocks: id to plain offset. Made now if it is not here."""
+        path = self._path(manifest.digest).with_suffix(".index")
+        if path.exists():
+            with suppress(Damaged):
+                return Run(path)
+        write_run(path, manifest.index_records(), value_size=OFFSET_BYTES)
+        return Run(path)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Forget all other manifests."""
+        with _storage("clean", self._directory):
+            for path in list(self._directory.iterdir()):
+                if path.name.partition(".")[0] not in digests:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        return self._directory / f"{digest}.manifest"
+
+
+@contextmanager
+def _storage(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(action=action, path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None

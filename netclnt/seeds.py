@@ -1,0 +1,88 @@
+"""Seeds: local content that blocks may be taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from netclnt.blockindex import Run
+from netclnt.layout import Layout
+from netclnt.model import Entry
+from netclnt.protocols import Reader
+
+_KEPT_OPEN_MAX = 32
+"""A seed of at most so many files keeps them open; files of a larger tree are opened for each use."""
+
+
+class Seed:
+    """One local content whose blocks are known: an index from ids to plain offsets, and its files. The owner closes it.
+
+    ``pages`` maps digests of block pages to plain offsets, so that an unchanged page is found as a whole. ``open`` opens the
+    file with a path inside the content. Whether the bytes still are what the index says is checked by whoever copies them.
+    """
+
+    def __init__(self, entries: Sequence[Entry], index: Run, pages: dict[bytes, int], open_file: Callable[[str], Reader]) -> None:
+        self.layout = Layout(entries)
+        self.index = index
+        self.pages = pages
+        self._entries = entries
+        self._open_file = open_file
+        self._keep = len(self.layout.files) <= _KEPT_OPEN_MAX
+        self._readers: dict[str, Reader] = {}
+        self._lock = Lock()
+
+    def parts(self, offset: int, length: int) -> Iterator[tuple[str, int, int]]:
+        """(path, offset in that file, length) of each file that a range of plain bytes touches."""
+        for number, start, part in self.layout.parts(offset, length):
+            yield self._entries[number].path, start, part
+
+    @contextmanager
+    def reader(self, path: str) -> Iterator[Reader]:
+        """The file, open; usable from several threads at once."""
+        if not self._keep:
+            reader = self._open_file(path)
+            try:
+                yield reader
+            finally:
+                reader.close()
+            return
+        with self._lock:
+            kept = self._readers.get(path)
+            if kept is None:
+                kept = self._readers[path] = self._open_file(path)
+        yield kept
+
+    def close(self) -> None:
+        self.index.close()
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+
+class Seeds:
+    """Several seeds, asked one after the other; the first that has a block serves. Closes them."""
+
+    def __init__(self, seeds: Sequence[Seed]) -> None:
+        self._seeds = seeds
+
+    def __getitem__(self, number: int) -> Seed:
+        return self._seeds[number]
+
+    def find(self, id_: bytes) -> tuple[int, int] | None:
+        for number, seed in enumerate(self._seeds):
+            value = seed.index.find(id_)
+            if value is not None:
+                return number, int.from_bytes(value, "little")
+        return None
+
+    def find_page(self, digest: bytes) -> tuple[int, int] | None:
+        for number, seed in enumerate(self._seeds):
+            offset = seed.pages.get(digest)
+            if offset is not None:
+                return number, offset
+        return None
+
+    def close(self) -> None:
+        for seed in self._seeds:
+            seed.close()
