@@ -1,0 +1,362 @@
+"""The pipelined reader: many READs in flight on one transport, answers in any order, bytes out as ranges are complete."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from netclnt.errors import Damaged, ForbiddenValue, NetclntError, SourceMissing
+from netclnt.model import SIZE_MAX, Range, check_range
+from netclnt.naming import check_path
+from netclnt.sftp import wire
+from netclnt.sftp.address import Parent
+from netclnt.sftp.session import Session
+from netclnt.sftp.transport import Transport
+from netclnt.sftp.wire import READ_MAX, Answer, Nonsense, Status, StatusCode
+
+R = TypeVar("R", bound=Range)
+
+IN_FLIGHT = 16 * READ_MAX
+"""Bytes asked for and not yet answered, unless told otherwise: 16 of the longest requests."""
+
+REQUESTS_MAX = 128
+READ_MIN = 32 * 1024
+"""Every server answers as many bytes at once (draft, section 3): shorter answers never make requests shorter than this."""
+
+HANDLES = 8
+_OF_THE_FILE = (StatusCode.NO_SUCH_FILE, StatusCode.PERMISSION_DENIED, StatusCode.FAILURE)
+
+
+@dataclass(slots=True, eq=False)
+class _Work(Generic[R]):
+    """One call of fetch: ranges under way, ranges done and not yet handed out, and what went wrong first."""
+
+    done: deque[tuple[R, bytes]] = field(default_factory=deque)
+    under_way: int = 0
+    splitting: _Assembly[R] | None = None
+    error: NetclntError | None = None
+    over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Assembly(Generic[R]):
+    """One range on its way. ``asked`` and ``missing`` count its bytes; ``pieces`` are payloads by their offset in the file."""
+
+    work: _Work[R]
+    range: R
+    missing: int
+    asked: int = 0
+    pieces: dict[int, bytes] = field(default_factory=dict)
+
+    def add(self, offset: int, data: bytes) -> None:
+        if self.work.over:
+            return
+        self.pieces[offset] = data
+        self.missing -= len(data)
+        if not self.missing:
+            self.work.done.append((self.range, self._joined()))
+            self.work.under_way -= 1
+
+    def _joined(self) -> bytes:
+        if len(self.pieces) == 1:
+            return self.pieces.popitem()[1]
+        return b"".join(self.pieces[offset] for offset in sorted(self.pieces))
+
+
+@dataclass(slots=True, eq=False)
+class _Read:
+    """``length`` bytes at ``offset`` of a file, wanted by ``owner``."""
+
+    file: _File
+    owner: _Assembly[Any]
+    offset: int
+    length: int
+
+
+@dataclass(slots=True, eq=False)
+class _File:
+    """A file open at the server, or about to be. ``unanswered`` counts its READs; ``backlog`` are those not yet sent."""
+
+    path: str
+    handle: bytes | None = None
+    unanswered: int = 0
+    backlog: list[_Read] = field(default_factory=list)
+    forgotten: bool = False
+
+
+class SftpSource:
+    """A :class:`~netclnt.protocols.Source` over one transport, made and opened with the first read, and closed with it.
+
+    ``timeout`` is in seconds, as in :class:`~netclnt.sftp.session.Session`; ``in_flight`` bounds the bytes asked for and not
+    yet answered. A fetch may be begun from within the iterable of another one. Errors of the line close the source for good.
+    """
+
+    def __init__(
+        self, make_transport: Callable[[], Transport], parent: Parent, *, timeout: float, in_flight: int = IN_FLIGHT
+    ) -> None:
+        self._session = Session(make_transport, address=str(parent), timeout=timeout)
+        self._parent = parent
+        self._in_flight = in_flight
+        self._files: OrderedDict[str, _File] = OrderedDict()
+        self._chunk = READ_MAX
+        self._handles = HANDLES
+        self._reads = 0
+        self._asked = 0
+        self._bytes_received = 0
+
+    @property
+    def address(self) -> str:
+        return self._session.address
+
+    @property
+    def connections(self) -> int:
+        return int(self._session.started)
+
+    @property
+    def bytes_received(self) -> int:
+        return self._bytes_received
+
+    def close(self) -> None:
+        self._session.close()
+
+    def read_file(self, path: str, *, limit: int) -> bytes:
+        check_path(path)
+        self._start()
+        self._forget(path)
+        try:
+            return self._whole(path, limit)
+        except Nonsense as error:
+            raise self._session.broken(error) from error
+        finally:
+            self._session.rest()
+
+    def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
+        work: _Work[R] = _Work()
+        feed = iter(ranges)
+        more = True
+        try:
+            while True:
+                more = more and self._refill(work, feed)
+                self._session.flush()
+                self._session.rest()
+                while work.done:
+                    yield work.done.popleft()
+                if work.error is not None:
+                    raise work.error
+                if not more and not work.under_way:
+                    return
+                if self._session.waiting:
+                    self._session.pump()
+        finally:
+            work.over = True
+
+    # --- ranges into requests
+
+    def _refill(self, work: _Work[R], feed: Iterator[R]) -> bool:
+        """Ask for more while bytes in flight allow; False when ``feed`` is at its end."""
+        while work.error is None and self._room():
+            if work.splitting is None:
+                self._session.rest()
+                taken = next(feed, None)
+                if taken is None:
+                    return False
+                if not check_range("range length", taken.length, 0, SIZE_MAX):
+                    work.done.append((taken, b""))
+                    return True
+                check_range("range offset", taken.offset, 0, SIZE_MAX)
+                work.splitting = _Assembly(work, taken, missing=taken.length)
+                work.under_way += 1
+            else:
+                self._ask_piece(work, work.splitting)
+        return True
+
+    def _room(self) -> bool:
+        if not self._asked:
+            return True
+        return self._asked + self._chunk <= self._in_flight and self._reads < REQUESTS_MAX
+
+    def _ask_piece(self, work: _Work[R], assembly: _Assembly[R]) -> None:
+        wanted = assembly.range
+        file = self._file(wanted.path)
+        length = min(self._chunk, wanted.length - assembly.asked)
+        piece = _Read(file, assembly, wanted.offset + assembly.asked, length)
+        assembly.asked += length
+        if assembly.asked == wanted.length:
+            work.splitting = None
+        self._reads += 1
+        self._asked += length
+        file.unanswered += 1
+        self._send(piece)
+
+    def _send(self, piece: _Read) -> None:
+        file = piece.file
+        if file.handle is None:
+            file.backlog.append(piece)
+            return
+        encode = partial(wire.read, handle=file.handle, offset=piece.offset, length=piece.length)
+        self._session.ask(encode, partial(self._answered, piece))
+
+    def _answered(self, piece: _Read, answer: Answer) -> None:
+        match answer:
+            case wire.Data(data=data) if 0 < len(data) <= piece.length:
+                self._bytes_received += len(data)
+                piece.owner.add(piece.offset, data)
+                self._asked -= len(data)
+                piece.offset += len(data)
+                piece.length -= len(data)
+                if piece.length and not piece.owner.work.over:
+                    self._chunk = max(READ_MIN, min(self._chunk, len(data)))
+                    self._send(piece)
+                    return
+            case Status() if answer.code is not StatusCode.OK:
+                self._fail(piece, self._refused(piece.file.path, answer))
+            case _:
+                raise Nonsense(f"{_described(answer)} in answer to a READ of {piece.length} bytes")
+        self._drop(piece)
+        self._session.progress()
+
+    def _fail(self, piece: _Read, error: NetclntError) -> None:
+        if piece.owner.work.error is None:
+            piece.owner.work.error = error
+
+    def _drop(self, piece: _Read) -> None:
+        self._reads -= 1
+        self._asked -= piece.length
+        piece.file.unanswered -= 1
+        self._close_unused(piece.file)
+
+    # --- open files
+
+    def _start(self) -> None:
+        if self._session.started:
+            return
+        self._session.start()
+        limits = self._session.limits
+        if limits.read:
+            self._chunk = max(READ_MIN, min(READ_MAX, limits.read))
+        if limits.handles:
+            self._handles = max(1, min(HANDLES, limits.handles // 2))
+
+    def _file(self, path: str) -> _File:
+        file = self._files.get(path)
+        if file is None:
+            check_path(path)
+            self._start()
+            file = self._files[path] = _File(path)
+            self._session.ask(partial(wire.open_file, path=self._parent.path(path)), partial(self._opened, file))
+            self._close_idle(len(self._files) - self._handles, file)
+        self._files.move_to_end(path)
+        return file
+
+    def _opened(self, file: _File, answer: Answer) -> None:
+        backlog, file.backlog = file.backlog, []
+        match answer:
+            case wire.Handle(handle=handle):
+                file.handle = handle
+                for piece in backlog:
+                    self._send(piece)
+            case Status() if answer.code is not StatusCode.OK:
+                error = self._refused(file.path, answer)
+                for piece in backlog:
+                    self._fail(piece, error)
+                    self._drop(piece)
+            case _:
+                raise Nonsense(f"{_described(answer)} in answer to an OPEN")
+
+    def _refused(self, path: str, status: Status) -> NetclntError:
+        """The error for a file that the server does not give."""
+        if status.code is StatusCode.EOF:
+            return Damaged(what="file of the store", where=path, problem="it ends too early")
+        if status.code not in _OF_THE_FILE:
+            raise Nonsense(_described(status))
+        for name in list(self._files):  # the store has changed, so that other open files may be old ones too
+            self._forget(name)
+        return SourceMissing(path=path, cause=status.message or status.code.name)
+
+    def _close_idle(self, count: int, but: _File) -> None:
+        """Close up to ``count`` files that nobody reads just now, the longest unused first."""
+        idle = [file for file in self._files.values() if file.handle is not None and not file.unanswered and file is not but]
+        for file in idle[: max(0, count)]:
+            self._forget(file.path)
+
+    def _forget(self, path: str) -> None:
+        """Open the file anew next time."""
+        file = self._files.pop(path, None)
+        if file is not None:
+            file.forgotten = True
+            self._close_unused(file)
+
+    def _close_unused(self, file: _File) -> None:
+        if file.forgotten and file.handle is not None and not file.unanswered:
+            self._close_handle(file.handle)
+            file.handle = None
+
+    def _close_handle(self, handle: bytes) -> None:
+        self._session.ask(partial(wire.close, handle=handle), _ignored)
+
+    # --- small files
+
+    def _whole(self, path: str, limit: int) -> bytes:
+        opened = self._session.call(partial(wire.open_file, path=self._parent.path(path)))
+        match opened:
+            case wire.Handle(handle=handle):
+                try:
+                    return self._content(path, handle, limit)
+                finally:
+                    self._close_handle(handle)
+            case Status() if opened.code is not StatusCode.OK:
+                raise self._refused(path, opened)
+        raise Nonsense(f"{_described(opened)} in answer to an OPEN")
+
+    def _content(self, path: str, handle: bytes, limit: int) -> bytes:
+        """A file's content: its size is asked and its beginning read in one round trip."""
+        facts: list[Answer] = []
+        self._session.ask(partial(wire.fstat, handle=handle), facts.append)
+        answer = self._session.call(self._next_read(handle, 0, limit))
+        while not facts:
+            self._session.pump()
+        size = facts[0].size or 0 if isinstance(facts[0], wire.Attributes) else 0
+        content = bytearray()
+        while True:
+            data = self._payload(path, answer, limit + 1 - len(content))
+            content += data
+            largest = max(len(content), size)
+            if largest > limit:
+                raise ForbiddenValue(what=f"size of {path}", value=str(largest), rule=f"at most {limit} bytes")
+            if not data or len(content) == size:
+                break
+            answer = self._session.call(self._next_read(handle, len(content), limit))
+        if len(content) < size:
+            raise Damaged(what="file of the store", where=path, problem=f"it ends after {len(content)} of {size} bytes")
+        return bytes(content)
+
+    def _next_read(self, handle: bytes, offset: int, limit: int) -> Callable[[int], bytes]:
+        return partial(wire.read, handle=handle, offset=offset, length=min(self._chunk, limit + 1 - offset))
+
+    def _payload(self, path: str, answer: Answer, asked: int) -> bytes:
+        """Empty at the end of the file."""
+        match answer:
+            case wire.Data(data=data) if 0 < len(data) <= asked:
+                self._bytes_received += len(data)
+                return data
+            case Status(code=StatusCode.EOF):
+                return b""
+            case Status() if answer.code is not StatusCode.OK:
+                raise self._refused(path, answer)
+        raise Nonsense(f"{_described(answer)} in answer to a READ of {asked} bytes")
+
+
+def _ignored(_: Answer) -> None:
+    """A CLOSE matters to nobody."""
+
+
+def _described(answer: Answer) -> str:
+    match answer:
+        case wire.Data(data=data):
+            return f"{len(data)} bytes of DATA"
+        case Status(code=code):
+            return f"STATUS {code.name}"
+    return type(answer).__name__.upper()
