@@ -15,10 +15,10 @@ from netclnt.errors import ExitCode
 Body = Callable[..., ExitCode | None]
 
 
-def command(name: str, *, examples: Sequence[str], params: Sequence[click.Parameter] = ()) -> Callable[[Body], Command]:
+def declare(name: str, *, examples: Sequence[str], params: Sequence[click.Parameter] = ()) -> Callable[[Body], Command]:
     """Make a body a Command. It gets the Session first, then the parameters by name; its docstring is the help text."""
 
-    def declare(body: Body) -> Command:
+    def decorate(body: Body) -> Command:
         def callback(**values: object) -> int:
             ctx = click.get_current_context()
 
@@ -29,7 +29,7 @@ def command(name: str, *, examples: Sequence[str], params: Sequence[click.Parame
 
         return Command(name, callback, examples=examples, params=params, about=body.__doc__ or "")
 
-    return declare
+    return decorate
 
 
 def config_flags(table: type[Table], *names: str) -> list[click.Option]:

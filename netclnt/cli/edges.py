@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import Column, Record, TextView, View
+from netclnt.config import MasterConfig, SlaveConfig
+from netclnt.protocols import Content
 
 if TYPE_CHECKING:
     from netclnt.cli.meter import Meter
     from netclnt.cli.show import Bar
+    from netclnt.files.source import LocalContent
+    from netclnt.publish import Master
+
+LEDGER = "ledger.sqlite"
+TOC = "toc.sqlite"
 
 
 def open_view(options: Globals, output: Output, *, run_id: str, environment: Mapping[str, str]) -> View:
@@ -56,3 +66,60 @@ class _Terminal:
         from netclnt.cli.show_rich import ProgressBar
 
         return ProgressBar(stream, meter, color=self.colors[1])
+
+
+@contextmanager
+def open_master(config: MasterConfig, *, password: str | None, holder: str) -> Iterator[Master]:
+    """A master's parts, closed at the end. The catalog need not exist yet."""
+    from netclnt.catalog import open_catalog
+    from netclnt.catalog.toc import update_toc
+    from netclnt.files.source import open_content
+    from netclnt.publish import Master
+    from netclnt.store import DirectoryStore
+
+    with ExitStack() as stack:
+        catalog = stack.enter_context(closing(open_catalog(config.catalog, password=password)))
+
+        def toc(generation: int) -> Content:
+            path = config.state / TOC
+            update_toc(path, catalog, generation)
+            return stack.enter_context(open_content(path))
+
+        yield Master(
+            catalog=catalog,
+            store=DirectoryStore(config.store),
+            toc=toc,
+            state=config.state,
+            level=config.level,
+            threads=threads(config.threads),
+            holder=holder,
+        )
+
+
+def open_content(path: Path) -> LocalContent:
+    """What is to be published; the caller closes it."""
+    from netclnt.files.source import open_content
+
+    return open_content(path)
+
+
+def mark_root(config: SlaveConfig, *, anew: bool) -> None:
+    """Put the marker into the root, and remember it; ``anew`` for a root that takes another one's place."""
+    from netclnt.files.root import open_root
+    from netclnt.ledger import Ledger
+
+    with Ledger(config.state / LEDGER) as ledger:
+        known = None if anew else ledger.marker()
+        with open_root(config.root, marker=known) as root:
+            if root.marker and root.marker != known:
+                ledger.set_marker(root.marker)
+
+
+def threads(wanted: int) -> int:
+    """A number of threads; 0 means one for each core that this process may use."""
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def sqlite_file(conn: str) -> Path | None:
+    """The file of a SQLite catalog."""
+    return Path(conn.removeprefix("sqlite:")) if conn.startswith("sqlite:") else None

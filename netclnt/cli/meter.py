@@ -43,7 +43,17 @@ class Meter:
     def eta(self) -> float | None:
         """Seconds left; None while nobody can know."""
         rate = self.rate
-        return max(0, self.last.bytes_total - self.last.bytes_done) / rate if self.last and rate else None
+        if self.last is None or not rate or not self.last.bytes_total:
+            return None
+        return max(0, self.last.bytes_total - self.last.bytes_done) / rate
+
+    def amount(self) -> str:
+        """Bytes done, and of how many if anybody knows."""
+        event = self.last
+        if event is None:
+            return ""
+        total = f" of {human_bytes(event.bytes_total)}" if event.bytes_total else ""
+        return human_bytes(event.bytes_done) + total
 
     def line(self) -> str:
         """One line that says where the work is. Takes no lock: a signal handler calls it."""
@@ -51,6 +61,6 @@ class Meter:
         if event is None:
             return "starting"
         return (
-            f"{safe(event.stage)} {safe(event.image)}: {human_bytes(event.bytes_done)} of {human_bytes(event.bytes_total)}, "
+            f"{safe(event.stage)} {safe(event.image)}: {self.amount()}, "
             f"{human_bytes(self.rate)}/s, {human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
         )

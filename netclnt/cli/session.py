@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import TypeVar
 
 from netclnt.cli import settings
@@ -27,6 +28,12 @@ class Session:
     options: Globals
     view: View
     environment: Mapping[str, str]
+    _began: float = field(default_factory=monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return monotonic() - self._began
 
     def observe(self, event: Event) -> None:
         """The run's Observer."""

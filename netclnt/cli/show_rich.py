@@ -64,7 +64,7 @@ class ProgressBar:
         event = self._meter.last
         if event is not None and monotonic() >= self._next:
             self._next = monotonic() + _UPDATE_SECONDS
-            self._progress.update(self._task, completed=event.bytes_done, total=max(event.bytes_total, 1))
+            self._progress.update(self._task, completed=event.bytes_done, total=event.bytes_total or None)
 
     def print(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
@@ -95,14 +95,13 @@ class _Figures(ProgressColumn):
         event = self._meter.last
         if event is None:
             return Text("")
-        share = f"{100 * event.bytes_done // max(event.bytes_total, 1)} %"
+        share = f"{100 * event.bytes_done // event.bytes_total} %, " if event.bytes_total else ""
         rate = f"{human_bytes(self._meter.rate)}/s"
         if self._narrow:
-            return Text(f"{share} {rate}")
+            return Text(f"{share}{rate}")
         left = "" if self._meter.eta is None else f", {human_seconds(self._meter.eta)} left"
-        sizes = f"{human_bytes(event.bytes_done)} of {human_bytes(event.bytes_total)}"
         moved = f"{human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
-        return Text(f"{share}, {sizes}, {rate}{left}; {moved}")
+        return Text(f"{share}{self._meter.amount()}, {rate}{left}; {moved}")
 
 
 def _console(stream: TextIO, *, color: bool) -> Console:

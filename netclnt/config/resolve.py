@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from os.path import normpath
 from pathlib import Path
 from typing import TypeVar
 
@@ -155,13 +156,17 @@ def _from_words(key: Key, raw: str) -> object:
 
 def _from_flag(key: Key, raw: object, directory: Path) -> object:
     if key.shape is Shape.PATHS and isinstance(raw, tuple):
-        return [str(directory / one) for one in raw]
+        return [_absolute(directory, one) for one in raw]
     if isinstance(raw, tuple):
         return list(raw)
     if not isinstance(raw, str):
         return raw
     if key.shape is Shape.PATH:
-        return str(directory / raw) if raw else raw
+        return _absolute(directory, raw)
     if key.shape is Shape.CONN and raw.startswith("sqlite:") and raw != "sqlite:":
-        return f"sqlite:{directory / raw[7:]}"
+        return f"sqlite:{_absolute(directory, raw[7:])}"
     return _from_words(key, raw)
+
+
+def _absolute(directory: Path, path: str) -> str:
+    return normpath(directory / path) if path else path

@@ -1,0 +1,72 @@
+"""``netclnt init master``: catalog, store and config of a master."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from netclnt.chunking import CHUNKER
+from netclnt.cli import edges
+from netclnt.cli.command import config_flags, declare
+from netclnt.cli.session import Session
+from netclnt.cli.setup import make_directory, plan_table, write_config
+from netclnt.config import MasterConfig, keys
+from netclnt.errors import BadArgument
+from netclnt.protocols import Catalog
+from netclnt.publish import refresh_head
+
+
+@declare(
+    "master",
+    examples=[
+        "netclnt init master --store /srv/netclnt",
+        "netclnt init master --store /srv/netclnt --catalog odbc:DSN=netclnt --password-file /etc/netclnt/catalog-password",
+    ],
+    params=[
+        *config_flags(MasterConfig, *keys(MasterConfig)),
+        click.Option(["--force"], is_flag=True, help="Let flags overwrite what the config says."),
+    ],
+)
+def command(session: Session, *, force: bool, **flags: object) -> None:
+    """Create the catalog and the store, and write the config with every key explained. Run again, it changes nothing.
+
+    Without --catalog the catalog is a SQLite file in the state directory."""
+    setup = plan_table(MasterConfig, session, flags, force=force)
+    config = setup.config
+    done = []
+    if make_directory(config.state, parents=True):
+        done.append(f"made {config.state}")
+    if make_directory(config.store, parents=False):
+        done.append(f"made {config.store}")
+    file = edges.sqlite_file(config.catalog)
+    if file:
+        make_directory(file.parent, parents=True)
+    with edges.open_master(config, password=session.password(config), holder=session.holder) as master:
+        if _created(master.catalog):
+            done.append(f"made the catalog {config.catalog}")
+        refresh_head(master)
+        identity = master.catalog.state().identity
+    if setup.text is not None:
+        write_config(setup.path, setup.text)
+        done.append(f"wrote [master] to {setup.path}")
+    for step in done or [f"nothing to change: {setup.path} says so already"]:
+        session.view.note(step)
+    record = {
+        "role": "master",
+        "config": str(setup.path),
+        "changed": bool(done),
+        "identity": identity,
+        "store": str(config.store),
+    }
+    session.view.result("init", record, [])
+
+
+def _created(catalog: Catalog) -> bool:
+    """Whether the catalog had to be made. One that is there is asked for its state, which refuses what this program cannot read."""
+    try:
+        catalog.create(identity=secrets.token_hex(16), hash_seed=secrets.randbits(64), chunker=CHUNKER)
+    except BadArgument:
+        catalog.state()
+        return False
+    return True

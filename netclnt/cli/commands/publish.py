@@ -1,0 +1,102 @@
+"""``netclnt publish``: a file or a directory becomes an image's new version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from netclnt.cli import edges
+from netclnt.cli.command import config_flags, declare
+from netclnt.cli.session import Session
+from netclnt.cli.show import now
+from netclnt.cli.text import human_bytes, human_seconds
+from netclnt.config import MasterConfig
+from netclnt.errors import BadArgument
+from netclnt.events import Event, Observer, Progressed
+from netclnt.model import Kind, Requirement
+from netclnt.naming import check_name
+from netclnt.publish import Published, Request, publish
+
+_REQUIREMENT = re.compile(r"([^@]+)(?:@(\d+|\d+-|\d+-\d+))?", re.ASCII)
+
+
+@declare(
+    "publish",
+    examples=[
+        "netclnt publish /build/debian12.ext4",
+        "netclnt publish /build/pxe --name boot/debian12 --requires drivers@3- --note 'kernel 6.1.0-40'",
+    ],
+    params=[
+        click.Argument(["path"], type=click.Path(path_type=Path)),
+        click.Option(["--name"], metavar="NAME", help="The image's name. Default: the last part of PATH."),
+        click.Option(["--kind"], type=click.Choice(list(Kind)), default=Kind.IMAGE.value, help="Default: image."),
+        click.Option(["--requires"], multiple=True, metavar="NAME[@RANGE]", help="What a slave must hold as well. Repeatable."),
+        click.Option(["--note"], default="", metavar="TEXT", help="Shown beside the version."),
+        *config_flags(MasterConfig, "channel", "level", "threads"),
+    ],
+)
+def command(
+    session: Session, *, path: Path, name: str | None, kind: str, requires: tuple[str, ...], note: str, **flags: object
+) -> None:
+    """Offer PATH, a file or a directory, as the new version of an image. Only blocks that the store lacks are added; content
+    that is current already adds no version."""
+    config = session.master(**flags)
+    request = Request(
+        name=check_name(name or path.absolute().name),
+        kind=Kind(kind),
+        channel=config.channel,
+        note=note,
+        requires=tuple(requirement(one) for one in requires),
+        created=now(),
+    )
+    with (
+        edges.open_master(config, password=session.password(config), holder=session.holder) as master,
+        edges.open_content(path) as content,
+    ):
+        done = publish(content, request, master=master, observer=_sized(session.observe, path))
+    _tell(session, done)
+
+
+def requirement(text: str) -> Requirement:
+    """``NAME``, ``NAME@N``, ``NAME@N-`` or ``NAME@N-M``. Raises BadArgument, ForbiddenName."""
+    match = _REQUIREMENT.fullmatch(text)
+    if not match:
+        raise BadArgument(argument="--requires", problem=f"{text} is not NAME, NAME@N, NAME@N- or NAME@N-M")
+    return Requirement(name=match[1], range=match[2] or "")
+
+
+def _tell(session: Session, done: Published) -> None:
+    version = done.version
+    result = "published" if done.new else "unchanged"
+    record = {
+        "image": version.name,
+        "version": version.number,
+        "result": result,
+        "bytes_fetched": 0,
+        "bytes_reused": version.size - done.bytes_new,
+        "seconds": round(session.seconds, 3),
+        "kind": version.kind,
+        "size": version.size,
+        "bytes_new": done.bytes_new,
+        "bytes_stored": done.bytes_stored,
+        "sha256": version.sha256,
+        "generation": version.generation,
+    }
+    size, new, stored = (human_bytes(count) for count in (version.size, done.bytes_new, done.bytes_stored))
+    session.view.note(
+        f"{result}: {size}, {new} of them new to the store and {stored} compressed, {human_seconds(session.seconds)}"
+    )
+    session.view.result("image", record, [f"{version.name}@{version.number}"])
+
+
+def _sized(observer: Observer, path: Path) -> Observer:
+    """Adds the total to progress events where it is known: for a file."""
+    size = path.stat().st_size if path.is_file() else 0
+
+    def observe(event: Event) -> None:
+        observer(replace(event, bytes_total=size) if isinstance(event, Progressed) else event)
+
+    return observe
