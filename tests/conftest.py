@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.processes import children
 
 pytest_plugins = [name for name in ("tests.support.databases", "tests.support.sshd") if find_spec(name)]
 
@@ -63,9 +63,9 @@ def known_environment() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left_behind(known_environment: None) -> Iterator[None]:
     """Torn down after all servers of the session: what this process started has ended by then."""
-    before = children()
+    before = children(os.getpid())
     yield
-    left = {pid: command for pid, command in children().items() if pid not in before}
+    left = {pid: command for pid, command in children(os.getpid()).items() if pid not in before}
     assert not left, f"processes left behind: {left}"
 
 
@@ -78,15 +78,3 @@ def no_thread_left_behind() -> Iterator[None]:
     while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not left, f"threads left behind: {left}"
-
-
-def children() -> dict[int, str]:
-    """Process ids of our direct children, with their command lines."""
-    found = {}
-    for process in Path("/proc").glob("[1-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == os.getpid():
-                command = process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[int(process.name)] = command.strip() or "(ended, not waited for)"
-    return found

@@ -8,13 +8,10 @@ OpenSSH server on loopback, one after the other, each from a fresh copy of the o
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.support import sshd
+from tests.support.sshd import Sshd
+
 TOP = Path(__file__).parents[2]
 MIB = 1 << 20
 IMAGE_MIB = 4096
@@ -30,17 +30,6 @@ PACKAGES = [
     "linux-image-amd64", "systemd-sysv", "zstd", "openssh-server", "build-essential", "python3-dev", "python3-pip", "git", "vim",
     "openjdk-17-jdk-headless", "firefox-esr", "postgresql", "mariadb-server", "apache2", "nodejs", "samba", "ghostscript",
 ]  # fmt: skip
-SSHD_CONFIG = """\
-ListenAddress 127.0.0.1
-Port {port}
-HostKey {directory}/host
-PidFile none
-AuthorizedKeysFile {directory}/authorized_keys
-AuthenticationMethods publickey
-PermitRootLogin prohibit-password
-StrictModes no
-Subsystem sftp internal-sftp
-"""
 
 
 @dataclass(frozen=True)
@@ -55,26 +44,13 @@ class Measured:
     peak: int
 
 
-@dataclass(frozen=True)
-class Server:
-    """The private sshd, and what a client needs for it."""
-
-    port: int
-    user: str
-    identity: Path
-    known_hosts: Path
-
-    def ssh(self) -> str:
-        return f"ssh -F none -p {self.port} -i {self.identity} -o UserKnownHostsFile={self.known_hosts} -o BatchMode=yes"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="the images are kept here; making them takes minutes")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args()
     old, new = images(options.cache)
-    with tempfile.TemporaryDirectory(dir=options.cache, prefix="run.") as scratch, sshd(Path(scratch, "ssh")) as server:
+    with tempfile.TemporaryDirectory(dir=options.cache, prefix="run.") as scratch, sshd.start() as server:
         rows = list(all_ways(old, new, Path(scratch), server))
     facts = {"image": new.stat().st_size, "data": new.stat().st_blocks * 512, "changed_4k": changed(old, new)}
     if options.json:
@@ -103,7 +79,7 @@ def make_image(cache: Path, *arguments: str) -> None:
     subprocess.run([str(TOP / "examples/make-image.sh"), *arguments], check=True, env=environment)
 
 
-def all_ways(old: Path, new: Path, scratch: Path, server: Server) -> Iterator[Measured]:
+def all_ways(old: Path, new: Path, scratch: Path, server: Sshd) -> Iterator[Measured]:
     """Every run in turn: what the master pays, then what a slave pays, cold and for the update, then rsync."""
     published = scratch / "published.ext4"
     copy(old, published)
@@ -126,14 +102,14 @@ def all_ways(old: Path, new: Path, scratch: Path, server: Server) -> Iterator[Me
         check_equal(new, scratch / "rsync.ext4")
 
 
-def init_slave(scratch: Path, transport: str, server: Server) -> Path:
+def init_slave(scratch: Path, transport: str, server: Sshd) -> Path:
     config = scratch / f"{transport}.toml"
     root = scratch / transport
     root.mkdir()
     netclnt(
         config, "init", "slave", "--name", transport, "--root", str(root), "--state", str(scratch / f"{transport}.state"),
         "--catalog", f"odbc:Driver={{SQLite3}};Database={scratch / 'catalog'};BigInt=1",
-        "--parent", f"sftp://{server.user}@127.0.0.1:{server.port}{scratch / 'store'}",
+        "--parent", server.url(scratch / "store"),
         "--identity", str(server.identity), "--known-hosts", str(server.known_hosts), "--transport", transport,
     )  # fmt: skip
     return config
@@ -147,15 +123,18 @@ def netclnt(config: Path, *arguments: str, label: str = "") -> Measured:
     return Measured(label, summary.get("bytes_fetched"), summary.get("bytes_reused"), seconds, cpu, peak)
 
 
-def rsync(label: str, flags: Sequence[str], source: Path, target: Path, server: Server) -> Measured:
-    command = ["rsync", "--times", "--sparse", "--fsync", "--stats", "--no-human-readable", *flags, "-e", server.ssh()]
-    output, seconds, cpu, peak = measure([*command, f"{server.user}@127.0.0.1:{source}", str(target)])
+def rsync(label: str, flags: Sequence[str], source: Path, target: Path, server: Sshd) -> Measured:
+    ssh = f"ssh -F none -p {server.port} -i {server.identity} -o UserKnownHostsFile={server.known_hosts} -o BatchMode=yes"
+    command = ["rsync", "--times", "--sparse", "--fsync", "--stats", "--no-human-readable", *flags, "-e", ssh]
+    output, seconds, cpu, peak = measure([*command, f"{server.user}@{sshd.HOST}:{source}", str(target)])
     said = {key: int(value) for key, value in re.findall(r"^(Total bytes \w+|Matched data): ([0-9]+)", output, re.MULTILINE)}
     return Measured(label, said["Total bytes received"] + said["Total bytes sent"], said["Matched data"], seconds, cpu, peak)
 
 
 def measure(command: Sequence[str]) -> tuple[str, float, float, int]:
-    """Run to the end: (standard output, seconds, seconds of CPU, bytes of the largest process); its own processes included."""
+    """Run to the end: (standard output, seconds, seconds of CPU, bytes of the largest process); its own processes included.
+
+    The kernel counts this program's own size, about 20 MiB, as the least that a child has used."""
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic()
         pid = os.posix_spawnp(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1)])
@@ -166,39 +145,6 @@ def measure(command: Sequence[str]) -> tuple[str, float, float, int]:
     if status:
         raise SystemExit(f"exit code {os.waitstatus_to_exitcode(status)} of {' '.join(command)}\n{said}")
     return said, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
-@contextlib.contextmanager
-def sshd(directory: Path) -> Iterator[Server]:
-    """A private OpenSSH server for this user, on a free loopback port."""
-    directory.mkdir(mode=0o700)
-    for name in ("host", "slave"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
-    shutil.copy(directory / "slave.pub", directory / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    host_key = " ".join((directory / "host.pub").read_text().split()[:2])
-    (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (directory / "config").write_text(SSHD_CONFIG.format(port=port, directory=directory))
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(directory / "config"), "-E", str(directory / "log")])
-    try:
-        wait_for(port)
-        yield Server(port, os.environ.get("USER", "root"), directory / "slave", directory / "known_hosts")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise SystemExit("the private sshd did not start")
 
 
 def copy(source: Path, target: Path) -> None:

@@ -20,13 +20,13 @@ PACKAGE = Path(__file__).parents[2] / "netclnt"
 LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
-        *("chunking", "manifest", "locations", "pack", "frames", "layout", "tree", "rows", "head"),
+        *("chunking", "manifest", "locations", "pack", "frames", "layout", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "assemble", "sync", "verify"),
+        *("localmanifests", "remote", "seeds", "plainstage", "assemble", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
