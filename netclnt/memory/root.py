@@ -1,0 +1,336 @@
+"""The in-memory twin of a slave's root: flat dictionaries of paths, with knobs for faults."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+from netclnt.errors import ForbiddenValue, ForeignFile, Locked, NetclntError, NoSpace, StorageFailed, Unpublishable
+from netclnt.model import Bytes, Entry, EntryType
+from netclnt.naming import check_name, check_path, check_token
+from netclnt.protocols import Facts, Reader
+
+_HOLE = 4096
+_PERMISSIONS = 0o777
+_ROOMY = 1 << 40
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A file, directory or link; ``type`` None is anything else (a FIFO, a device)."""
+
+    type: EntryType | None
+    mode: int
+    inode: int
+    mtime: int
+    data: bytearray = field(default_factory=bytearray)
+    target: str = ""
+
+
+Tree = dict[str, Node]
+"""Nodes by path: inside an image ``""`` is the image itself."""
+
+
+class MemoryRoot:
+    """:class:`netclnt.protocols.Root` without a disk.
+
+    ``live`` holds the admin's and the images' nodes by their path in the root. ``capacity`` bounds the bytes of everything
+    together; None is no bound. ``faults`` maps a method's name (of the root or of a stage) to an error that its next call raises.
+    """
+
+    def __init__(self, *, capacity: int | None = None) -> None:
+        self.live: Tree = {}
+        self.capacity = capacity
+        self.faults: dict[str, NetclntError] = {}
+        self._staged: dict[str, Tree] = {}
+        self._kept: dict[str, Tree] = {}
+        self._holder: str | None = None
+        self._ticks = count(1)
+
+    # --- for tests
+
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        self._put(path, EntryType.FILE, mode).data[:] = data
+
+    def put_directory(self, path: str, mode: int = 0o755) -> None:
+        self._put(path, EntryType.DIRECTORY, mode)
+
+    def put_link(self, path: str, target: str) -> None:
+        self._put(path, EntryType.LINK, 0o777).target = target
+
+    def put_other(self, path: str) -> None:
+        self._put(path, None, 0o600)
+
+    def fail(self, call: str) -> None:
+        """Raise the error that ``faults`` has for this call, once."""
+        error = self.faults.pop(call, None)
+        if error is not None:
+            raise error
+
+    # --- Root
+
+    @contextmanager
+    def lock(self, holder: str) -> Iterator[None]:
+        if self._holder is not None:
+            raise Locked(path="memory", holder=self._holder)
+        self._holder = holder
+        try:
+            yield
+        finally:
+            self._holder = None
+
+    def facts(self, name: str, paths: Sequence[str]) -> Sequence[Facts | None]:
+        self.fail("facts")
+        nodes = [self.live.get(_join(check_name(name), path)) for path in paths]
+        return [None if node is None else Facts(len(node.data), node.mtime, node.inode) for node in nodes]
+
+    def type(self, name: str) -> str:
+        if self._in_the_way(check_name(name)) is not None:
+            return "other"
+        node = self.live.get(name)
+        if node is None:
+            return "absent"
+        return node.type.value if node.type in (EntryType.FILE, EntryType.DIRECTORY) else "other"
+
+    def open(self, name: str, path: str) -> Reader:
+        self.fail("open")
+        return _reader(self.live, _join(check_name(name), path))
+
+    def tree(self, name: str) -> Iterator[Entry]:
+        for path, node in _sorted(_below(self.live, check_name(name))):
+            if node.type is None or (not path and node.type is EntryType.LINK):
+                raise Unpublishable(path=_join(name, path), problem="neither a file, a directory nor a link")
+            if path:
+                check_path(path)
+            if node.type is EntryType.FILE:
+                digest = hashlib.sha256(node.data).digest()
+                yield Entry(path, node.type, node.mode & _PERMISSIONS, len(node.data), digest)
+            else:
+                yield Entry(path, node.type, node.mode & _PERMISSIONS, target=node.target)
+
+    def stage(self, token: str) -> MemoryStage:
+        self.fail("stage")
+        return MemoryStage(self, self._staged.setdefault(check_token(token), {}))
+
+    def staged(self) -> Sequence[str]:
+        return sorted(self._staged)
+
+    def discard(self, token: str) -> None:
+        self._staged.pop(check_token(token), None)
+
+    def show(self, token: str, name: str, *, keep: str | None) -> None:
+        self.fail("show")
+        check_name(name)
+        tree = self._staged.get(check_token(token), {})
+        if not tree:
+            raise _missing("show", name)
+        self._refuse_foreign(name)
+        old = _below(self.live, name)
+        if keep is not None and old:
+            self._kept[check_token(keep)] = old
+        for path in old:
+            del self.live[_join(name, path)]
+        parts = name.split("/")[:-1]
+        for length in range(1, len(parts) + 1):
+            parent = "/".join(parts[:length])
+            if parent not in self.live:
+                self.put_directory(parent)
+        self.live.update({_join(name, path): node for path, node in tree.items()})
+        del self._staged[token]
+
+    def kept(self) -> Sequence[str]:
+        return sorted(self._kept)
+
+    def open_kept(self, token: str, path: str) -> Reader:
+        return _reader(self._kept.get(check_token(token), {}), check_path(path) if path else path)
+
+    def drop(self, token: str) -> None:
+        self._kept.pop(check_token(token), None)
+
+    def free(self) -> int:
+        if self.capacity is None:
+            return _ROOMY
+        trees = [self.live, *self._staged.values(), *self._kept.values()]
+        used = {node.inode: len(node.data) - _holes(node.data) for tree in trees for node in tree.values()}
+        return max(0, self.capacity - sum(used.values()))
+
+    # --- inside
+
+    def make(self, kind: EntryType | None, mode: int) -> Node:
+        """A new node that lies nowhere yet."""
+        tick = next(self._ticks)
+        return Node(kind, mode, inode=tick, mtime=tick)
+
+    def touch(self, node: Node) -> None:
+        node.mtime = next(self._ticks)
+
+    def _put(self, path: str, kind: EntryType | None, mode: int) -> Node:
+        parts = path.split("/")
+        for length in range(1, len(parts)):
+            parent = "/".join(parts[:length])
+            if parent not in self.live:
+                self.live[parent] = self.make(EntryType.DIRECTORY, 0o755)
+        self.live[path] = self.make(kind, mode)
+        return self.live[path]
+
+    def _in_the_way(self, name: str) -> str | None:
+        parts = name.split("/")
+        parents = ("/".join(parts[:length]) for length in range(1, len(parts)))
+        return next((path for path in parents if path in self.live and self.live[path].type is not EntryType.DIRECTORY), None)
+
+    def _refuse_foreign(self, name: str) -> None:
+        way = self._in_the_way(name)
+        if way is not None or self.type(name) == "other":
+            node = self.live[way or name]
+            raise ForeignFile(image=name, path=way or name, found="symbolic link" if node.type else "FIFO")
+
+
+class MemoryStage:
+    """:class:`netclnt.protocols.Stage` without a disk; made by :meth:`MemoryRoot.stage`. ``syncs`` counts calls of sync."""
+
+    def __init__(self, root: MemoryRoot, tree: Tree) -> None:
+        self._root = root
+        self._tree = tree
+        self._entries: tuple[Entry, ...] = ()
+        self.syncs = 0
+
+    def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        self._root.fail("prepare")
+        self._entries = tuple(entries)
+        before = dict(self._tree)
+        self._tree.clear()
+        return [self._make(entry, before.get(entry.path)) for entry in entries]
+
+    def _make(self, entry: Entry, before: Node | None) -> bool:
+        if before is not None and before.type is entry.type is EntryType.FILE and len(before.data) == entry.size:
+            self._tree[entry.path] = before
+            return True
+        node = self._tree[entry.path] = self._root.make(entry.type, 0o700)
+        node.target = entry.target
+        node.data[:] = bytes(entry.size)
+        return False
+
+    def clone(self, file: int, reader: Reader) -> bool:
+        self._root.fail("clone")
+        if not isinstance(reader, _MemoryReader):
+            return False
+        size = self._entries[file].size
+        self._node(file).data[:] = reader.node.data[:size].ljust(size, b"\0")
+        return True
+
+    def write(self, file: int, offset: int, data: Sequence[Bytes]) -> None:
+        self._root.fail("write")
+        content = b"".join(data)
+        node = self._inside(file, offset, len(content))
+        free = self._root.free()
+        if len(content) > free:
+            raise NoSpace(path="memory", needed=len(content), free=free)
+        node.data[offset : offset + len(content)] = content
+        self._root.touch(node)
+
+    def copy(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
+        self._root.fail("copy")
+        self._inside(file, offset, length)
+        buffer = bytearray(length)
+        got = reader.read_into(reader_offset, buffer)
+        self.write(file, offset, [buffer[:got]])
+        return got
+
+    def zero(self, file: int, offset: int, length: int) -> None:
+        node = self._inside(file, offset, length)
+        node.data[offset : offset + length] = bytes(length)
+
+    def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
+        return _MemoryReader(self._node(file)).read_into(offset, buffer)
+
+    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
+        data = self._node(file).data
+        begin = None
+        for offset in range(0, len(data) + _HOLE, _HOLE):
+            filled = any(data[offset : offset + _HOLE])
+            if filled and begin is None:
+                begin = offset
+            elif not filled and begin is not None:
+                yield begin, min(offset, len(data)) - begin
+                begin = None
+
+    def sync(self) -> None:
+        self._root.fail("sync")
+        self.syncs += 1
+
+    def seal(self, name: str) -> None:
+        self._root.fail("seal")
+        replaced = self._root.live.get(check_name(name))
+        for entry in self._entries:
+            self._tree[entry.path].mode = entry.mode & _PERMISSIONS
+        if replaced is not None and replaced.type is self._entries[0].type:
+            self._tree[""].mode = replaced.mode
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _node(self, file: int) -> Node:
+        node = self._tree.get(self._entries[file].path)
+        if node is None:
+            raise _missing("use", self._entries[file].path)
+        return node
+
+    def _inside(self, file: int, offset: int, length: int) -> Node:
+        size = self._entries[file].size
+        if offset < 0 or length < 0 or offset + length > size:
+            raise ForbiddenValue(what="range", value=f"{offset}+{length}", rule=f"inside the file's {size} bytes")
+        return self._node(file)
+
+
+class _MemoryReader:
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    @property
+    def size(self) -> int:
+        return len(self.node.data)
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
+        part = self.node.data[offset : offset + len(buffer)]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _join(name: str, path: str) -> str:
+    return f"{name}/{check_path(path)}" if path else name
+
+
+def _below(tree: Tree, name: str) -> Tree:
+    """The image ``name`` with all in it, by paths inside it."""
+    prefix = f"{name}/"
+    return {path[len(prefix) :]: node for path, node in tree.items() if path == name or path.startswith(prefix)}
+
+
+def _sorted(tree: Tree) -> list[tuple[str, Node]]:
+    return sorted(tree.items(), key=lambda pair: [part.encode() for part in pair[0].split("/")] if pair[0] else [])
+
+
+def _reader(tree: Tree, path: str) -> Reader:
+    node = tree.get(path)
+    if node is None:
+        raise _missing("open", path)
+    if node.type is not EntryType.FILE:
+        raise StorageFailed(action="open", path=path, errno=errno.EINVAL, cause="not a regular file")
+    return _MemoryReader(node)
+
+
+def _missing(action: str, path: str) -> StorageFailed:
+    return StorageFailed(action=action, path=path, errno=errno.ENOENT, cause="no such file")
+
+
+def _holes(data: Bytes) -> int:
+    """Bytes of whole pages of zeros."""
+    view = memoryview(data)
+    return sum(len(part) for start in range(0, len(view), _HOLE) if not any(part := view[start : start + _HOLE]))

@@ -1,0 +1,416 @@
+"""What every Root, Stage and Reader does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from netclnt.errors import ForbiddenName, ForbiddenValue, ForeignFile, Locked, StorageFailed, Unpublishable
+from netclnt.model import Entry, EntryType
+from netclnt.protocols import Reader, Root
+from tests.support.roots import Bench, directory_bench, memory_bench
+
+FILE, DIRECTORY, LINK = EntryType.FILE, EntryType.DIRECTORY, EntryType.LINK
+
+
+@pytest.fixture(params=["directory", "memory"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "memory":
+        yield memory_bench()
+        return
+    bench = directory_bench(tmp_path / "root")
+    yield bench
+    bench.root.close()
+
+
+@pytest.fixture
+def root(bench: Bench) -> Root:
+    return bench.root
+
+
+def file(data: bytes, path: str = "", mode: int = 0o644) -> Entry:
+    return Entry(path, FILE, mode, len(data), hashlib.sha256(data).digest())
+
+
+def put(
+    root: Root, name: str, content: bytes | dict[str, bytes | str | None], token: str = "a1", keep: str | None = None
+) -> None:
+    """Stage, seal and show: bytes are a file; a dictionary is a tree of files, links (str) and directories (None)."""
+    entries, data = shape(content)
+    stage = root.stage(token)
+    stage.prepare(entries)
+    for number, content in enumerate(data):
+        if content:
+            stage.write(number, 0, [content])
+    stage.sync()
+    stage.seal(name)
+    stage.close()
+    root.show(token, name, keep=keep)
+
+
+def shape(content: bytes | dict[str, bytes | str | None]) -> tuple[list[Entry], list[bytes]]:
+    if isinstance(content, bytes):
+        return [file(content)], [content]
+    entries = [Entry("", DIRECTORY, 0o755)]
+    for path, inner in sorted(content.items(), key=lambda pair: pair[0].split("/")):
+        if isinstance(inner, bytes):
+            entries.append(file(inner, path))
+        elif isinstance(inner, str):
+            entries.append(Entry(path, LINK, 0o777, target=inner))
+        else:
+            entries.append(Entry(path, DIRECTORY, 0o755))
+    found = {path: inner for path, inner in content.items() if isinstance(inner, bytes)}
+    return entries, [found.get(entry.path, b"") for entry in entries]
+
+
+def everything(reader: Reader) -> bytes:
+    buffer = bytearray(reader.size + 10)
+    got = reader.read_into(0, buffer)
+    reader.close()
+    return bytes(buffer[:got])
+
+
+def content(root: Root, name: str, path: str = "") -> bytes:
+    return everything(root.open(name, path))
+
+
+OLD = {"a": b"old a", "d": None, "d/x": b"x" * 9000, "gone": b"g"}
+NEW = {"a": b"new a", "d": None, "d/x": b"x" * 9000, "link": "../../etc/passwd", "é": b""}
+
+
+# --- showing
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 70_001])
+def test_C25_a_new_file_with_its_parents(root: Root, size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    put(root, "os/debian/a.img", data[:size])
+    assert root.type("os/debian/a.img") == "file"
+    assert root.type("os") == "directory"
+    assert content(root, "os/debian/a.img") == data[:size]
+    assert root.staged() == []
+
+
+def test_a_new_tree(root: Root) -> None:
+    put(root, "drivers", NEW)
+    assert root.type("drivers") == "directory"
+    entries, _ = shape(NEW)
+    assert list(root.tree("drivers")) == entries
+
+
+def test_a_file_is_replaced_and_the_old_one_kept(root: Root) -> None:
+    put(root, "a", b"one")
+    put(root, "a", b"two", keep="0f")
+    assert content(root, "a") == b"two"
+    assert root.kept() == ["0f"]
+    assert everything(root.open_kept("0f", "")) == b"one"
+    root.drop("0f")
+    root.drop("0f")
+    assert root.kept() == []
+
+
+def test_a_tree_is_replaced_and_the_old_one_kept(root: Root) -> None:
+    put(root, "t", OLD)
+    put(root, "t", NEW, keep="0f")
+    assert [entry.path for entry in root.tree("t")] == ["", "a", "d", "d/x", "link", "é"]
+    assert everything(root.open_kept("0f", "gone")) == b"g"
+    assert everything(root.open_kept("0f", "d/x")) == b"x" * 9000
+
+
+def test_without_keep_nothing_stays(root: Root) -> None:
+    put(root, "t", OLD)
+    put(root, "t", NEW)
+    assert root.kept() == []
+    assert root.staged() == []
+    assert content(root, "t", "a") == b"new a"
+
+
+@pytest.mark.parametrize("keep", [None, "0f"])
+def test_F15_a_file_becomes_a_directory_and_back(root: Root, keep: str | None) -> None:
+    put(root, "x", b"file")
+    put(root, "x", OLD, keep=keep)
+    assert content(root, "x", "a") == b"old a"
+    put(root, "x", b"again", keep=keep)
+    assert content(root, "x") == b"again"
+    assert root.kept() == ([keep] if keep else [])
+
+
+def test_a_kept_token_used_again_holds_the_newer_one(root: Root) -> None:
+    put(root, "a", b"one")
+    put(root, "a", b"two", keep="0f")
+    put(root, "a", b"three", keep="0f")
+    assert everything(root.open_kept("0f", "")) == b"two"
+
+
+def test_P1_an_open_reader_keeps_its_version(root: Root) -> None:
+    put(root, "a", b"one")
+    put(root, "t", OLD)
+    opened = root.open("a", ""), root.open("t", "a")
+    put(root, "a", b"two")
+    put(root, "t", NEW, keep="0f")
+    root.drop("0f")
+    assert [everything(reader) for reader in opened] == [b"one", b"old a"]
+
+
+def test_G7_what_lies_beside_is_left_alone(bench: Bench) -> None:
+    bench.put_file("notes.txt", b"mine")
+    bench.put_file("os/notes.txt", b"mine too")
+    put(bench.root, "os/a", b"one")
+    put(bench.root, "os/a", b"two")
+    assert content(bench.root, "notes.txt") == b"mine"
+    assert content(bench.root, "os/notes.txt") == b"mine too"
+
+
+# --- what lies in the way
+
+
+def test_G2_something_else_at_the_target(bench: Bench) -> None:
+    bench.put_file("real", b"mine")
+    bench.put_link("link", "real")
+    bench.put_link("dangling", "nowhere")
+    bench.put_other("fifo")
+    for name in ("link", "dangling", "fifo"):
+        assert bench.root.type(name) == "other"
+        with pytest.raises(ForeignFile) as caught:
+            put(bench.root, name, b"new")
+        assert caught.value.image == name
+        assert bench.root.type(name) == "other"
+        with pytest.raises(StorageFailed):
+            bench.root.open(name, "")
+    assert content(bench.root, "real") == b"mine"
+
+
+def test_G1_a_link_or_a_file_on_the_way(bench: Bench) -> None:
+    bench.put_file("elsewhere/a", b"mine")
+    bench.put_link("os", "elsewhere")
+    bench.put_file("flat", b"mine")
+    for name in ("os/a", "os/deep/a", "flat/a"):
+        assert bench.root.type(name) == "other"
+        assert bench.root.facts(name, [""]) == [None]
+        with pytest.raises(ForeignFile):
+            put(bench.root, name, b"new")
+        with pytest.raises(StorageFailed):
+            bench.root.open(name, "")
+    assert content(bench.root, "elsewhere/a") == b"mine"
+
+
+def test_F1_names_that_lead_out_are_refused(root: Root) -> None:
+    for name in ("../a", "/a", "a/../../b", "", ".netclnt/marker"):
+        for call in (root.type, lambda name: root.open(name, ""), lambda name: root.show("a1", name, keep=None)):
+            with pytest.raises(ForbiddenName):
+                call(name)
+    put(root, "t", OLD)
+    for path in ("../x", "/etc/passwd", "d/../../x", "."):
+        with pytest.raises(ForbiddenName):
+            root.open("t", path)
+        with pytest.raises(ForbiddenName):
+            root.facts("t", [path])
+    for token in ("", "..", "a/b", "XY", "0" * 65):
+        for call in (root.stage, root.discard, root.drop, lambda token: root.open_kept(token, "")):
+            with pytest.raises(ForbiddenName):
+                call(token)
+
+
+# --- looking
+
+
+def test_facts_tell_a_change(bench: Bench) -> None:
+    root = bench.root
+    put(root, "t", OLD)
+    before = root.facts("t", ["", "a", "d", "d/x", "nothing", "a/below"])
+    assert [fact and fact.size for fact in (before[1], before[3])] == [5, 9000]
+    assert before[4:] == [None, None]
+    assert root.facts("t", ["", "a", "d", "d/x", "nothing", "a/below"]) == before
+    put(root, "t", OLD)
+    after = root.facts("t", ["a", "d/x"])
+    assert after[0] != before[1]
+    assert after[1] != before[3]
+    assert root.facts("absent", ["", "x"]) == [None, None]
+
+
+def test_a_tree_is_told_in_the_order_of_its_paths(bench: Bench) -> None:
+    bench.put_file("t/a.b", b"1")
+    bench.put_file("t/a/b", b"2", 0o755)
+    bench.put_file("t/a-b", b"3")
+    bench.put_file("t/\U0001f600", b"4")
+    bench.put_file("t/｡", b"5")
+    bench.put_link("t/z", "a/b")
+    entries = list(bench.root.tree("t"))
+    assert [entry.path for entry in entries] == ["", "a", "a/b", "a-b", "a.b", "z", "｡", "\U0001f600"]
+    assert entries[2] == file(b"2", "a/b", 0o755)
+    assert entries[5] == Entry("z", LINK, 0o777, target="a/b")
+
+
+def test_a_tree_of_one_file(bench: Bench) -> None:
+    bench.put_file("a", b"x" * 3_000_000, 0o600)
+    assert list(bench.root.tree("a")) == [file(b"x" * 3_000_000, mode=0o600)]
+
+
+def test_what_no_version_can_contain(bench: Bench) -> None:
+    bench.put_other("t/fifo")
+    with pytest.raises(Unpublishable):
+        list(bench.root.tree("t"))
+    bench.put_file("u/e\u0301", b"not in normal form C")
+    with pytest.raises(ForbiddenName):
+        list(bench.root.tree("u"))
+
+
+def test_free_is_told(root: Root) -> None:
+    assert root.free() > 0
+
+
+# --- staging
+
+
+def test_P4_staging_survives_and_is_found_again(root: Root) -> None:
+    entries, _ = shape(NEW)
+    stage = root.stage("a1")
+    assert list(stage.prepare(entries)) == [False] * len(entries)
+    stage.write(1, 0, [b"new", b" ", b"a"])
+    stage.sync()
+    stage.close()
+    stage.close()
+    assert root.staged() == ["a1"]
+    stage = root.stage("a1")
+    assert list(stage.prepare(entries)) == [entry.type is FILE for entry in entries]
+    buffer = bytearray(9)
+    assert stage.read_into(1, 0, buffer) == 5
+    assert buffer == b"new a\0\0\0\0"
+    stage.close()
+    root.discard("a1")
+    root.discard("a1")
+    assert root.staged() == []
+
+
+def test_staging_of_another_shape_is_made_to_fit(root: Root) -> None:
+    stage = root.stage("a1")
+    stage.prepare(shape({"a": b"12345", "b": None, "b/c": b"1", "extra": None, "extra/x": b"1", "l": "x"})[0])
+    stage.write(1, 0, [b"12345"])
+    stage.close()
+    wanted = {"a": None, "a/x": b"1", "b": b"123", "l": "y"}
+    entries, data = shape(wanted)
+    stage = root.stage("a1")
+    assert list(stage.prepare(entries)) == [False] * len(entries)
+    for number, part in enumerate(data):
+        if part:
+            stage.write(number, 0, [part])
+    stage.seal("t")
+    stage.close()
+    root.show("a1", "t", keep=None)
+    assert list(root.tree("t")) == entries
+
+
+def test_a_staged_file_is_sparse_and_of_full_size(root: Root) -> None:
+    size = 10_000_000
+    stage = root.stage("a1")
+    stage.prepare([Entry("", FILE, 0o644, size, bytes(32))])
+    assert list(stage.data_ranges(0)) == []
+    stage.write(0, 4_000_000, [b"x" * 100_000, b"", b"y"])
+    stage.zero(0, 4_040_000, 20_000)
+    ranges = list(stage.data_ranges(0))
+    assert sum(length for _, length in ranges) <= 2 * 65536 + 100_001
+    assert all(start + length <= size for start, length in ranges)
+    covered = [range(start, start + length) for start, length in ranges]
+    assert all(any(offset in part for part in covered) for offset in (4_000_000, 4_039_999, 4_060_000, 4_100_000))
+    buffer = bytearray(120_000)
+    assert stage.read_into(0, 3_990_000, buffer) == 120_000
+    assert buffer == bytes(10_000) + b"x" * 40_000 + bytes(20_000) + b"x" * 40_000 + b"y" + bytes(9_999)
+    stage.close()
+
+
+def test_copy_takes_what_the_reader_has(root: Root) -> None:
+    put(root, "seed", bytes(range(256)) * 20_000)
+    seed = root.open("seed", "")
+    stage = root.stage("a1")
+    stage.prepare([Entry("", FILE, 0o644, 6_000_000, bytes(32))])
+    assert stage.copy(0, 3, seed, 256, 2_000_000) == 2_000_000
+    assert stage.copy(0, 5_000_000, seed, 5_120_000 - 512, 1000) == 512
+    assert stage.copy(0, 0, seed, 6_000_000, 3) == 0
+    assert stage.copy(0, 0, seed, 0, 0) == 0
+    seed.close()
+    buffer = bytearray(6_000_000)
+    stage.read_into(0, 0, buffer)
+    stage.close()
+    data = bytes(range(256)) * 20_000
+    assert buffer[:3] == bytes(3)
+    assert buffer[3:2_000_003] == data[256:2_000_256]
+    assert buffer[5_000_000:5_001_000] == data[-512:] + bytes(488)
+
+
+@pytest.mark.parametrize("size", [100_000, 8192, 3])
+def test_clone_is_whole_or_not_at_all(root: Root, size: int) -> None:
+    put(root, "seed", b"s" * 50_000)
+    seed = root.open("seed", "")
+    stage = root.stage("a1")
+    stage.prepare([Entry("", FILE, 0o644, size, bytes(32))])
+    done = stage.clone(0, seed)
+    seed.close()
+    buffer = bytearray(size + 1)
+    assert stage.read_into(0, 0, buffer) == size
+    assert buffer[:size] == ((b"s" * 50_000)[:size].ljust(size, b"\0") if done else bytes(size))
+    stage.close()
+
+
+def test_several_threads_write_at_once(root: Root) -> None:
+    contents = {f"f{number:03}": bytes([number]) * 5000 for number in range(200)}
+    entries, data = shape(contents)
+    stage = root.stage("a1")
+    stage.prepare(entries)
+
+    def work(first: int) -> None:
+        for number in range(first, len(entries), 4):
+            if entries[number].type is FILE:
+                stage.write(number, 2500, [data[number][2500:]])
+                stage.write(number, 0, [data[number][:2500]])
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    stage.sync()
+    stage.seal("t")
+    stage.close()
+    root.show("a1", "t", keep=None)
+    assert list(root.tree("t")) == entries
+
+
+def test_nothing_is_written_outside_a_file(root: Root) -> None:
+    stage = root.stage("a1")
+    stage.prepare([Entry("", FILE, 0o644, 10, bytes(32))])
+    with pytest.raises(ForbiddenValue):
+        stage.write(0, 6, [b"12345"])
+    with pytest.raises(ForbiddenValue):
+        stage.write(0, -1, [b"1"])
+    with pytest.raises(ForbiddenValue):
+        stage.zero(0, 0, 11)
+    stage.close()
+
+
+def test_C26_the_mode_of_what_is_replaced_is_kept(bench: Bench) -> None:
+    bench.put_file("a", b"old", 0o640)
+    put(bench.root, "a", b"new")
+    (entry,) = bench.root.tree("a")
+    assert entry.mode == 0o640
+    put(bench.root, "b", b"new")
+    (entry,) = bench.root.tree("b")
+    assert entry.mode == 0o644
+
+
+def test_showing_what_was_never_staged_fails(root: Root) -> None:
+    with pytest.raises(StorageFailed):
+        root.show("a1", "x", keep=None)
+    assert root.type("x") == "absent"
+
+
+# --- lock
+
+
+def test_H1_the_lock_names_its_holder(root: Root) -> None:
+    with root.lock("pid 4711, netclnt sync"):
+        with pytest.raises(Locked) as caught, root.lock("pid 4712"):
+            pass
+        assert caught.value.holder == "pid 4711, netclnt sync"
+    with root.lock("pid 4712"):
+        pass
