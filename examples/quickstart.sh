@@ -23,9 +23,7 @@ with_changes() { "$@" || [ $? = 4 ]; } # exit code 4 says: there are changes
 
 start_sshd() { # sets $port: a private server whose one account may only read, by SFTP
   mkdir -p "$work/ssh"
-  ssh-keygen -q -t ed25519 -N '' -C 'host' -f "$work/ssh/host"
-  ssh-keygen -q -t ed25519 -N '' -C 'store0042' -f "$work/ssh/slave"
-  printf 'restrict,command="internal-sftp -R" %s\n' "$(cat "$work/ssh/slave.pub")" >"$work/ssh/authorized_keys"
+  ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/host"
   port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   cat >"$work/ssh/sshd_config" <<CONFIG
 ListenAddress 127.0.0.1
@@ -83,7 +81,7 @@ ls -l "$work/images"
 
 say "3 The master: a store, a catalog, a locked account that reads by SFTP"
 export NETCLNT_CONFIG=$work/master.toml
-run netclnt init master --store "$work/store" --catalog "sqlite:$work/catalog.sqlite"
+run netclnt init master --store "$work/store" --state "$work/master" --catalog "sqlite:$work/catalog.sqlite"
 publish_all "first"
 start_sshd
 
@@ -91,7 +89,7 @@ say "4 A slave: reads the catalog through ODBC, fetches by SFTP"
 export NETCLNT_CONFIG=$work/slave.toml
 run netclnt init slave --name store0042 --root "$work/site" --state "$work/state" \
   --catalog "odbc:Driver={SQLite3};Database=$work/catalog.sqlite;BigInt=1" \
-  --parent "sftp://$(id -un)@127.0.0.1:$port$work/store" --identity "$work/ssh/slave" --known-hosts "$work/ssh/known_hosts"
+  --parent "sftp://$(id -un)@127.0.0.1:$port$work/store" --known-hosts "$work/ssh/known_hosts" >"$work/ssh/authorized_keys"
 with_changes run netclnt diff
 sync_as first
 

@@ -84,7 +84,8 @@ def all_ways(old: Path, new: Path, scratch: Path, server: Sshd) -> Iterator[Meas
     published = scratch / "published.ext4"
     copy(old, published)
     master = scratch / "master.toml"
-    netclnt(master, "init", "master", "--store", str(scratch / "store"), "--catalog", f"sqlite:{scratch / 'catalog'}")
+    places = ["--store", str(scratch / "store"), "--state", str(scratch / "master"), "--catalog", f"sqlite:{scratch / 'catalog'}"]
+    netclnt(master, "init", "master", *places)
     publish = ["publish", str(published), "--name", "golden.ext4"]
     yield netclnt(master, *publish, label="publish, first")
     transports = ("paramiko", "openssh")
