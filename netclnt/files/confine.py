@@ -1,6 +1,6 @@
 """Opening below a directory descriptor, never out of it: by ``openat2`` where the kernel has it, else component by component.
 
-All functions raise OSError: ELOOP for a symbolic link anywhere in the path (its last part too), EXDEV for a path that would
+All functions raise OSError: ELOOP for a symbolic link anywhere in the path, EXDEV for a path that would
 lead out. The caller translates.
 """
 
@@ -20,14 +20,19 @@ _RACES_MAX = 100
 
 
 def open_beneath(directory: int, path: str, flags: int, mode: int = 0o600, *, same_mount: bool = False) -> int:
-    """A descriptor for ``path`` (``""`` is the directory itself); ``same_mount`` refuses to cross into another mount."""
+    """A descriptor for ``path`` (``""`` is the directory itself); ``same_mount`` refuses to cross into another mount.
+
+    With O_PATH alone, the last part may be a link, and the descriptor names the link itself.
+    """
     _check(path)
     resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
     if same_mount:
         resolve |= syscalls.RESOLVE_NO_XDEV
+    if flags & (os.O_PATH | os.O_DIRECTORY) == os.O_PATH:
+        flags |= os.O_NOFOLLOW  # the kernel's way to ask for a link itself
     for _ in range(_RACES_MAX):
         try:
-            return syscalls.openat2(directory, path or ".", flags | os.O_NOFOLLOW, mode, resolve)
+            return syscalls.openat2(directory, path or ".", flags, mode, resolve)
         except OSError as error:
             if error.errno == errno.EAGAIN:  # a rename elsewhere made the kernel unsure whether we are still beneath
                 continue

@@ -128,7 +128,8 @@ def _open_work(root: int, path: str, *, marker: str | None, writable: bool) -> i
             raise RootNotMounted(path=path)
         if writable:
             with reported("create", place):
-                os.fchmod(work, 0o700)
+                if stat.S_IMODE(os.fstat(work).st_mode) != 0o700:
+                    os.fchmod(work, 0o700)
                 for name in (STAGING, KEPT):
                     make_directory(work, name)
     except BaseException:
