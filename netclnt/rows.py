@@ -214,11 +214,6 @@ def state_of(row: Sequence[object]) -> CatalogState:
     )
 
 
-def seed_text(hash_seed: int) -> str:
-    """A seed as the state row holds it: 64 unsigned bits do not fit a BIGINT."""
-    return f"{hash_seed:016x}"
-
-
 _VERSION_AT = len(IMAGE_COLUMNS)
 _REQUIREMENT_AT = _VERSION_AT + len(VERSION_COLUMNS)
 
@@ -295,6 +290,20 @@ def version_of(new: NewVersion, *, number: int, generation: int) -> Version:
         note=new.note,
         generation=generation,
         requires=new.requires,
+    )
+
+
+def state_row(state: CatalogState) -> Row:
+    """A row of :data:`STATE_COLUMNS`; the seed in hex, since 64 unsigned bits do not fit a BIGINT."""
+    return (
+        state.identity,
+        f"{state.hash_seed:016x}",
+        state.chunker,
+        state.schema_version,
+        state.min_reader,
+        state.generation,
+        state.assignment_revision,
+        state.statement_number,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, Self
 
 from netclnt.errors import LineBroken
@@ -36,6 +36,9 @@ class Connector(ABC):
     table_options = ""
     """What this engine wants after a CREATE TABLE so that text is stored as Unicode and compared as bytes."""
 
+    foreign: tuple[type[Exception], ...] = ()
+    """The driver's errors."""
+
     def __init__(self, address: str) -> None:
         self.address = address
         self.statements = 0
@@ -49,7 +52,9 @@ class Connector(ABC):
                 while rows := cursor.fetchmany(FETCH_ROWS):
                     yield from map(tuple, rows)  # type: ignore[arg-type]  # both drivers' rows are sequences
             finally:
-                cursor.close()
+                # an answer not read to its end may be thrown away after its connection
+                with suppress(*self.foreign):
+                    cursor.close()
 
     def change(self, sql: str, params: Sequence[object] = ()) -> None:
         """Send one statement that gives no rows."""

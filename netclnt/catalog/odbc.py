@@ -73,7 +73,6 @@ class OdbcConnector(Connector):
         self._secrets = connstr.secrets(self._string)
         self._may_create = False
         self._raw: _Raw | None = None
-        self._foreign: tuple[type[Exception], ...] = ()
         self._engine = ""
 
     def clone(self) -> Self:
@@ -96,7 +95,7 @@ class OdbcConnector(Connector):
             yield
         except UnicodeError as error:
             raise ForbiddenValue(what="text in the catalog", value=type(error).__name__, rule="valid Unicode") from None
-        except self._foreign as error:
+        except self.foreign as error:
             translated = self._translate(*self._facts(error))
             if isinstance(translated, LineBroken | DeadlinePassed) and not isinstance(translated, Contended):
                 self.close()
@@ -118,19 +117,19 @@ class OdbcConnector(Connector):
             try:
                 self._raw.rollback()
                 self._raw.autocommit = True
-            except self._foreign:
+            except self.foreign:
                 self.close()
 
     def close(self) -> None:
         raw, self._raw = self._raw, None
         if raw is not None:
-            with suppress(*self._foreign):
+            with suppress(*self.foreign):
                 raw.close()
 
     def _open(self) -> _Raw:
         if self._raw is None:
             pyodbc = _pyodbc()
-            self._foreign = (pyodbc.Error,)
+            self.foreign = (pyodbc.Error,)
             try:
                 raw: _Raw = pyodbc.connect(self._string + self._driver_options(), autocommit=True, timeout=LOGIN_SECONDS)
             except pyodbc.Error as error:

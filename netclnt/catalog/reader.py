@@ -41,9 +41,10 @@ class SqlReader:
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
         key = (name_hash(name), generation)
         versions = list(versions_of(self._connector.select(statements.HISTORY, key)))
-        events = list(self._connector.select(statements.HISTORY_EVENTS, key)) if versions else []
-        current, retired = _fold(events, channel)
-        return [HeldVersion(each, current=each.number == current, retired=each.number in retired) for each in versions]
+        standing = _standing(list(self._connector.select(statements.HISTORY_EVENTS, key)))
+        current = next((of for of, where in reversed(standing) if where == channel), None)
+        offered = {of for of, _ in standing}
+        return [HeldVersion(each, current=each.number == current, retired=each.number not in offered) for each in versions]
 
     def published(self, *, after: int, until: int) -> Iterator[Version]:
         for low, high in self._ranges("nc_version", after, until):
@@ -63,18 +64,13 @@ class SqlReader:
             yield low, after
 
 
-def _fold(events: list[tuple[object, ...]], channel: str) -> tuple[int, set[int]]:
-    """The current version's number in ``channel`` (0 if there is none) and the numbers retired in every channel, from an
-    image's events in order."""
-    promotions: list[tuple[int, str]] = []
-    retired: set[int] = set()
-    for action, which, where in events:
-        of = number(which)
+def _standing(events: list[tuple[object, ...]]) -> list[tuple[int, str]]:
+    """The promotions (number, channel) that no later event called back, oldest first, from an image's events in order."""
+    standing: list[tuple[int, str]] = []
+    for action, which, channel in events:
+        called = number(which)
         if text(action) == PROMOTE:
-            promotions.append((of, text(where)))
-            retired.discard(of)
+            standing.append((called, text(channel)))
         elif text(action) == RETIRE:
-            gone = {each for each, _ in promotions if of in (EVERY_NUMBER, each)}
-            promotions = [each for each in promotions if each[0] not in gone]
-            retired |= gone
-    return next((of for of, where in reversed(promotions) if where == channel), 0), retired
+            standing = [each for each in standing if called not in (EVERY_NUMBER, each[0])]
+    return standing

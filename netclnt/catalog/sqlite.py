@@ -28,6 +28,7 @@ BUSY_SECONDS = 20.0
 APPLICATION_ID = 0x6E63746C
 """Marks a TOC ("nctl") in a SQLite file's header."""
 
+_SCHEMA_ENTRIES_MAX = 200
 _TABLE = re.compile(
     r"CREATE TABLE nc_[a-z_]+ \((?:[a-z0-9_]+ (?:BIGINT|VARCHAR\([0-9]{1,4}\)) NOT NULL, )+"
     r"PRIMARY KEY \([a-z0-9_, ]+\)(?:, UNIQUE \([a-z0-9_, ]+\))*\)"
@@ -36,6 +37,8 @@ _TABLE = re.compile(
 
 class SqliteConnector(Connector):
     """``untrusted``: a file from elsewhere, opened read-only and looked through before anything is read from it."""
+
+    foreign = (sqlite3.Error,)
 
     def __init__(self, path: Path, *, untrusted: bool = False) -> None:
         super().__init__(f"sqlite:{path}")
@@ -146,7 +149,10 @@ def _check_schema(raw: sqlite3.Connection, path: str) -> None:
     if raw.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise Damaged(what="TOC", where=path, problem="not a table of contents of netclnt")
     tables = set()
-    for kind, name, sql in raw.execute("SELECT type, name, sql FROM sqlite_master").fetchmany(200):
+    entries = raw.execute("SELECT type, name, sql FROM sqlite_master").fetchmany(_SCHEMA_ENTRIES_MAX + 1)
+    if len(entries) > _SCHEMA_ENTRIES_MAX:
+        raise Damaged(what="TOC", where=path, problem="holds too many tables")
+    for kind, name, sql in entries:
         if kind == "table" and isinstance(sql, str) and _TABLE.fullmatch(sql) and sql.startswith(f"CREATE TABLE {name} ("):
             tables.add(name)
         elif kind != "index" or sql is not None:

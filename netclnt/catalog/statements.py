@@ -28,11 +28,12 @@ FROM (
     WHERE r.action = '{RETIRE}' AND r.image = p.image AND r.event > p.event AND r.generation <= ? AND r.number IN (0, p.number))
   GROUP BY p.image) c
 JOIN nc_event e ON e.event = c.event
-JOIN nc_version v ON v.image = e.image AND v.number = e.number
-JOIN nc_image i ON i.image = e.image
+LEFT JOIN nc_version v ON v.image = e.image AND v.number = e.number
+LEFT JOIN nc_image i ON i.image = e.image
 LEFT JOIN nc_requirement q ON q.image = v.image AND q.number = v.number
 ORDER BY i.name_key, q.position"""
-"""Parameters: channel, generation, generation. The current version is the one of the newest promotion not retired later."""
+"""Parameters: channel, generation, generation. The current version is the one of the newest promotion not retired later.
+An event whose version or image is gone gives NULLs, which are refused, instead of an offer that is silently smaller."""
 
 HISTORY = f"""{_VERSIONS}
 WHERE i.name_hash = ? AND v.generation <= ?

@@ -41,7 +41,7 @@ from netclnt.rows import (
     number,
     parents,
     requirement_rows,
-    seed_text,
+    state_row,
     text,
     twin_hash,
     version_of,
@@ -64,14 +64,14 @@ class SqlCatalog(SqlReader):
     # --- creation
 
     def create(self, *, identity: str, hash_seed: int, chunker: str) -> None:
-        CatalogState(identity, hash_seed, chunker, SCHEMA_VERSION, MIN_READER, 0, 0, 0)  # checks the values
+        state = CatalogState(identity, hash_seed, chunker, SCHEMA_VERSION, MIN_READER, 0, 0, 0)
         self._connector.allow_creation()
         missing = [table for table in schema.TABLES if not self._is_there(table)]
         for table in missing:
             self._connector.change(schema.create_table(table, self._connector.table_options))
         with self._connector.transaction():
             self._insert(schema.LOCK, [LOCK_FREE])
-            self._insert(schema.STATE, [(1, identity, seed_text(hash_seed), chunker, SCHEMA_VERSION, MIN_READER, 0, 0, 0)])
+            self._insert(schema.STATE, [(1, *state_row(state))])
 
     def _is_there(self, table: Table) -> bool:
         """False if the table is absent; an empty one is what a creation broken off leaves."""
@@ -201,15 +201,17 @@ class SqlCatalog(SqlReader):
             report.bytes_fetched, report.bytes_reused, report.error[:SENTENCE_MAX], report.hint[:SENTENCE_MAX],
         )  # fmt: skip
         latest = (report.machine_id, report.started, report.generation, report.result, token)
+        columns = "machine_id = ?, seen = ?, seen_generation = ?, result = ?, report = ?"
         with self._connector.transaction():
+            # Rows that nobody else has come first: SQLite cannot let two that have read go on to write, and MariaDB's locks
+            # on the gap where a server's row is not yet would make two newcomers wait for each other.
+            self._insert(schema.REPORT, [row])
+            self._insert(schema.REPORT_IMAGE, [(token, at, name, of) for at, (name, of) in enumerate(report.images)])
             [(known,)] = self._connector.select("SELECT COUNT(*) FROM nc_server WHERE server_hash = ?", server[:1])
             if number(known):
-                columns = "machine_id = ?, seen = ?, seen_generation = ?, result = ?, report = ?"
                 self._connector.change(f"UPDATE nc_server SET {columns} WHERE server_hash = ?", (*latest, server[0]))
             else:
                 self._insert(schema.SERVER, [(*server, *latest)])
-            self._insert(schema.REPORT, [row])
-            self._insert(schema.REPORT_IMAGE, [(token, at, name, of) for at, (name, of) in enumerate(report.images)])
 
     def _write(self, body: Callable[[int], T]) -> T:
         """Run ``body`` with the new generation, in a transaction of which no other writer sees a part."""
