@@ -21,10 +21,10 @@ need_packages() { # PACKAGE...: installs those that are missing; asks apt for no
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "apt-get install ${missing[*]}"
-  as_root apt-get -q update || echo "apt-get update failed; going on with the lists that are there" >&2
+  as_root apt-get -qq update || echo "apt-get update failed; going on with the lists that are there" >&2
   # A run level of 1 keeps System V scripts from starting the servers that are only wanted as programs here.
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-    apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${missing[@]}"
+    apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${missing[@]}" >/dev/null
 }
 
 find_python() { # prints a Python of at least 3.11 that can make environments

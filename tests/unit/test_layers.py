@@ -26,7 +26,7 @@ LAYERS = {
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "plainstage", "assemble", "sync", "verify"),
+        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
