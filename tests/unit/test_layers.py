@@ -26,13 +26,14 @@ LAYERS = {
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "sync", "verify"),
+        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "look", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
 
 DIRECT_EDGES = {
     "blockindex": "sorted files of netclnt's own making, which have no other implementation",
+    "ledger": "one implementation on SQLite, in memory for tests; it is still handed in, open",
 }
 """Edges that the work layer may import by name instead of taking them as arguments, and why."""
 
