@@ -48,6 +48,12 @@ def _flag(key: Key) -> click.Option:
 
 PATTERNS = click.Argument(["patterns"], nargs=-1, metavar="[PATTERN]...")
 
+ROLE = click.Option(
+    ["--role"],
+    type=click.Choice(["master", "slave"]),
+    help="Which of this host's roles is meant. Default: slave, if it is one.",
+)
+
 FROM_FILE = [
     click.Option(
         ["--from-file", "from_file"], metavar="FILE|-", help="Names, literally, one a line; an empty list selects nothing."

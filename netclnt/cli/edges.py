@@ -13,12 +13,13 @@ from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import Column, Record, TextView, View
 from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.protocols import Content
+from netclnt.protocols import Catalog, Content
 
 if TYPE_CHECKING:
     from netclnt.cli.meter import Meter
     from netclnt.cli.show import Bar
     from netclnt.files.source import LocalContent
+    from netclnt.ledger import Ledger
     from netclnt.publish import Master
 
 LEDGER = "ledger.sqlite"
@@ -96,6 +97,21 @@ def open_master(config: MasterConfig, *, password: str | None, holder: str) -> I
         )
 
 
+@contextmanager
+def open_catalog(conn: str, *, password: str | None) -> Iterator[Catalog]:
+    from netclnt.catalog import open_catalog
+
+    with closing(open_catalog(conn, password=password)) as catalog:
+        yield catalog
+
+
+def open_ledger(config: SlaveConfig, *, readonly: bool = False) -> Ledger:
+    """The slave's ledger; the caller closes it."""
+    from netclnt.ledger import Ledger
+
+    return Ledger(config.state / LEDGER, readonly=readonly)
+
+
 def open_content(path: Path) -> LocalContent:
     """What is to be published; the caller closes it."""
     from netclnt.files.source import open_content
@@ -106,9 +122,8 @@ def open_content(path: Path) -> LocalContent:
 def mark_root(config: SlaveConfig, *, anew: bool) -> None:
     """Put the marker into the root, and remember it; ``anew`` for a root that takes another one's place."""
     from netclnt.files.root import open_root
-    from netclnt.ledger import Ledger
 
-    with Ledger(config.state / LEDGER) as ledger:
+    with open_ledger(config) as ledger:
         known = None if anew else ledger.marker()
         with open_root(config.root, marker=known) as root:
             if root.marker and root.marker != known:

@@ -24,8 +24,8 @@ class Explained:
 
 
 def explain(error: BaseException) -> Explained:
-    """Any exception as words. What is no NetclntError, or an unknown one, is a bug."""
-    words = _WORDS.get(type(error))
+    """Any exception as words, an edge's own kind of an error by those of its base. What is no NetclntError is a bug."""
+    words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), None)
     if words is None or not isinstance(error, NetclntError):
         return Explained(ExitCode.BUG, type(error).__name__, *_bug(error))
     return Explained(error.exit_code, type(error).__name__, *words(error))
@@ -48,7 +48,7 @@ def _config_invalid(error: e.ConfigInvalid) -> Words:
 
 
 def _config_missing(error: e.ConfigMissing) -> Words:
-    section = error.section
+    section = safe(error.section)
     if not section:
         return f"There is no config at {safe(error.path)}.", f"netclnt init slave --config {safe(error.path)} …"
     flags = {

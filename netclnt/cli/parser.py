@@ -68,7 +68,7 @@ class _WithGlobals(click.Command):
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [param for param in self.get_params(ctx) if param not in self.global_params]
+        own = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and one not in self.global_params]
         for title, params in (("Options", own), ("Global options", self.global_params)):
             records = [record for param in params if (record := param.get_help_record(ctx)) is not None]
             if records:

@@ -1,4 +1,4 @@
-"""What ``init`` does to this host's own files: a table added to the config, directories made. Nothing is ever overwritten unasked."""
+"""What ``init`` does to this host's own files: a table in the config, directories. Nothing is overwritten unasked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan_table(table: type[T], session: Session, flags: Mapping[str, object], *,
     text = read_config(path) or ""
     tables = read_tables(text, path=path)
     old = tables.get(table.TABLE)
-    given = from_environment(table, session.environment) | from_flags(table, flags, directory=Path.cwd())
+    given = {**from_environment(table, session.environment), **from_flags(table, flags, directory=Path.cwd())}
     layers: list[Layer] = [given, from_table(table, old or {})]
     layers.append(defaults(table, state=state_path(session.environment), layers=layers))
     config = resolve(table, *layers, path=path)

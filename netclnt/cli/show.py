@@ -27,7 +27,7 @@ class Column:
 
     field: str
     title: str
-    form: Literal["text", "bytes", "seconds", "time"] = "text"
+    form: Literal["text", "number", "bytes", "seconds", "time"] = "text"
 
 
 class View(Protocol):

@@ -91,7 +91,7 @@ class JsonView:
     def status(self) -> str:
         return self.meter.line()
 
-    def _emit(self, kind: str, **fields: object) -> None:
+    def _emit(self, kind: str, /, **fields: object) -> None:
         with self.lock:
             if self._lost:
                 return

@@ -29,7 +29,7 @@ def print_table(stream: TextIO, columns: Sequence[Column], records: Iterable[Rec
     """Raises OutputClosed, StorageFailed."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        number = column.form in ("bytes", "seconds")
+        number = column.form in ("number", "bytes", "seconds")
         table.add_column(column.title, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for record in records:
         table.add_row(*(Text(_shown(column, record.get(column.field))) for column in columns))

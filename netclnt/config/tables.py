@@ -291,14 +291,14 @@ _SLAVE = (
         name="timeout",
         about="Give a connection up after so long without any progress, in seconds.",
         read=readers.seconds(1, 3600),
-        default=60.0,
+        default=30.0,
         metavar="SECONDS",
     ),
     Key(
         name="retry_budget",
         about="Spend at most so long on trying again after the line broke, in seconds.",
         read=readers.seconds(0, 604800),
-        default=600.0,
+        default=300.0,
         metavar="SECONDS",
     ),
     Key(

@@ -6,7 +6,21 @@ import pytest
 
 from netclnt.errors import ExitCode, outcome
 
-ORDER = "INTERRUPT BUG USAGE LOCKED TRUST INTEGRITY STORAGE AUTH STATE INCOMPAT LIMIT TEMP PAUSED".split()
+ORDER = [
+    "INTERRUPT",
+    "BUG",
+    "USAGE",
+    "LOCKED",
+    "TRUST",
+    "INTEGRITY",
+    "STORAGE",
+    "AUTH",
+    "STATE",
+    "INCOMPAT",
+    "LIMIT",
+    "TEMP",
+    "PAUSED",
+]
 
 
 def test_nothing_wrong_is_ok():

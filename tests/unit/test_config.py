@@ -62,7 +62,7 @@ def test_flag_wins_over_environment_over_file_over_default():
     environment = from_environment(SlaveConfig, {"NETCLNT_KEEP": "3", "NETCLNT_THREADS": "2", "NETCLNT_MODE": ""})
     file = from_table(SlaveConfig, SLAVE | {"keep": 2, "threads": 1, "connections": 5})
     config = resolve(SlaveConfig, flags, environment, file, path=PATH)
-    assert (config.keep, config.threads, config.connections, config.timeout) == (4, 2, 5, 60.0)
+    assert (config.keep, config.threads, config.connections, config.timeout) == (4, 2, 5, 30.0)
 
 
 def test_environment_lists_are_shell_words_and_flags_are_words():

@@ -63,7 +63,7 @@ def command(session: Session, *, force: bool, **flags: object) -> None:
 
 
 def _created(catalog: Catalog) -> bool:
-    """Whether the catalog had to be made. One that is there is asked for its state, which refuses what this program cannot read."""
+    """Whether the catalog had to be made. One that is there must be readable by this program."""
     try:
         catalog.create(identity=secrets.token_hex(16), hash_seed=secrets.randbits(64), chunker=CHUNKER)
     except BadArgument:

@@ -16,7 +16,7 @@ from netclnt.config import SlaveConfig, keys
     "slave",
     examples=[
         "netclnt init slave --name store-0815 --catalog store --parent sftp://netclnt@master/srv/netclnt --root /srv/images",
-        "netclnt init slave --name store-0815 --catalog odbc:DSN=netclnt --parent sftp://… --root /srv/images --select 'debian/*'",
+        "netclnt init slave --name store-0815 --catalog odbc:DSN=netclnt --parent sftp://… --root /srv/images",
     ],
     params=[
         *config_flags(SlaveConfig, *keys(SlaveConfig)),

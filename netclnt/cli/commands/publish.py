@@ -32,7 +32,9 @@ _REQUIREMENT = re.compile(r"([^@]+)(?:@(\d+|\d+-|\d+-\d+))?", re.ASCII)
     params=[
         click.Argument(["path"], type=click.Path(path_type=Path)),
         click.Option(["--name"], metavar="NAME", help="The image's name. Default: the last part of PATH."),
-        click.Option(["--kind"], type=click.Choice(list(Kind)), default=Kind.IMAGE.value, help="Default: image."),
+        click.Option(
+            ["--kind"], type=click.Choice([kind.value for kind in Kind]), default=Kind.IMAGE.value, help="Default: image."
+        ),
         click.Option(["--requires"], multiple=True, metavar="NAME[@RANGE]", help="What a slave must hold as well. Repeatable."),
         click.Option(["--note"], default="", metavar="TEXT", help="Shown beside the version."),
         *config_flags(MasterConfig, "channel", "level", "threads"),

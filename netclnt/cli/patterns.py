@@ -1,0 +1,49 @@
+"""Which images a command line means: patterns, and lists of names from a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from netclnt.errors import BadArgument, NoSuchImage, StorageFailed
+from netclnt.naming import check_name
+from netclnt.selection import Selection
+
+
+def selection(patterns: tuple[str, ...], *, from_file: str | None, null: bool) -> Selection:
+    """Raises BadArgument, ForbiddenName for a listed name that can be no image's, StorageFailed."""
+    if null and from_file is None:
+        raise BadArgument(argument="-0", problem="has a meaning only with --from-file")
+    for pattern in patterns:
+        _check(pattern)
+    names = None if from_file is None else frozenset(_names(from_file, "\0" if null else "\n"))
+    return Selection(patterns=patterns, names=names)
+
+
+def refuse_nothing(chosen: Selection, found: int) -> None:
+    """A pattern or list that was given and matches nothing is an error; raises NoSuchImage. An empty list is not one."""
+    if not found and chosen.patterns:
+        raise NoSuchImage(name=" ".join(chosen.patterns))
+    if not found and chosen.names:
+        raise NoSuchImage(name=" ".join(sorted(chosen.names)))
+
+
+def _check(pattern: str) -> None:
+    bare = pattern.removeprefix("!")
+    kind = bare.removeprefix("kind:")
+    if not kind or not pattern.isprintable():
+        raise BadArgument(
+            argument=repr(pattern), problem="is no pattern", hint="a glob over names, kind:KIND, or ! and one of these"
+        )
+
+
+def _names(source: str, separator: str) -> list[str]:
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise StorageFailed(action="read", path=source, errno=error.errno or 0, cause=error.strerror or str(error)) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadArgument(argument="--from-file", problem=f"{source} is not UTF-8") from None
+    return [check_name(name) for name in text.split(separator) if name]

@@ -1,0 +1,112 @@
+"""The command line as typed: global options anywhere, lazy commands, help, usage errors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from netclnt.cli import parser
+from netclnt.cli.main import COMMANDS, INIT, main
+
+HEAVY = ("paramiko", "pyodbc", "rich", "sqlite3", "cryptography", "json", "tomllib", "netclnt.errors", "netclnt.config")
+
+
+def names():
+    return [[name] for name in COMMANDS.children if name != "init"] + [["init", name] for name in INIT.children]
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The global options that reached a command."""
+    kept = []
+    monkeypatch.setattr("netclnt.cli.command.run", lambda options, command, body: kept.append((options, command)) or 0)
+    return kept
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom netclnt.cli.main import main\ncode = main(['--help'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], code, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[] 0"
+    assert "netclnt sync --dry-run" in done.stdout
+
+
+@pytest.mark.parametrize("name", names(), ids=" ".join)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_helps_with_examples_first(name, flag, capsys):
+    assert main([*name, flag]) == 0
+    told = capsys.readouterr().out
+    assert told.index("Examples:") < told.index("Options:") < told.index("Global options:")
+    assert f"netclnt {' '.join(name)}" in told
+    for option in ("--config", "--json", "--quiet", "--verbose", "--color", "--progress"):
+        assert option in told
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("netclnt ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "-v", "--config", "/c", "--color", "never", "list"],
+        ["list", "--json", "-v", "--config", "/c", "--color", "never"],
+        ["--json", "--config", "/other", "list", "-v", "--config", "/c", "--color", "never"],
+    ],
+)
+def test_global_options_count_before_and_after_the_command(words, seen):
+    assert main(words) == 0
+    options, command = seen[0]
+    assert command == "netclnt list"
+    assert options == parser.Globals(config="/c", json=True, verbose=1, color="never")
+
+
+def test_a_flag_before_the_command_wins_over_the_environment(seen, monkeypatch):
+    monkeypatch.setenv("NETCLNT_CONFIG", "/env")
+    monkeypatch.setenv("NETCLNT_COLOR", "always")
+    main(["--color", "never", "list"])
+    assert (seen[0][0].color, seen[0][0].config) == ("never", "/env")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["lsit"], "did you mean 'list'"),
+        (["list", "--nope"], "--nope"),
+        (["publish"], "PATH"),
+        (["publish", "x", "--kind", "file"], "file"),
+        (["init", "server"], "There is no command 'server'"),
+        (["--color", "red", "list"], "red"),
+    ],
+)
+def test_L6_usage_errors_exit_2_with_a_hint(words, wanted, capsys):
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert wanted in told.err
+    assert "--help" in told.err
+
+
+@pytest.mark.parametrize("words", [["--json", "lsit"], ["list", "--nope", "--json"], ["--json"], ["--json", "init"]])
+def test_L6_usage_errors_are_json_too(words, capsys):
+    assert main(words) == 2
+    told = capsys.readouterr()
+    events = [json.loads(line) for line in told.out.splitlines()]
+    assert [one["type"] for one in events] == ["start", "error", "exit"]
+    assert events[1]["message"]
+    assert events[-1].items() >= {"code": 2, "name": "USAGE"}.items()
+    assert told.err == ""
+
+
+def test_no_command_shows_the_help_and_exits_2(capsys):
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_L6_json_after_a_double_dash_is_a_name(capsys):
+    assert main(["publish", "--nope", "--", "--json"]) == 2
+    assert capsys.readouterr().out == ""
