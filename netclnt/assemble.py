@@ -18,10 +18,10 @@ from threading import BoundedSemaphore, Lock, Thread, local
 
 from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, good_blocks, page_matches, read_parts
 from netclnt.chunking import block_id
-from netclnt.errors import ContentMismatch, Damaged
-from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined
+from netclnt.errors import ContentMismatch, Damaged, NetclntError, Stopped
+from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.localmanifests import LocalManifest
-from netclnt.locations import EARLIER, decode_record
+from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
 from netclnt.pack import decode_frame
 from netclnt.plainstage import PlainStage
@@ -127,9 +127,10 @@ class _Pass:
             line.start()
             try:
                 self._follow()
-            except BaseException:
+            except BaseException as error:
                 self._stopped = True
-                source.close()
+                if not isinstance(error, NetclntError) or isinstance(error, Stopped):
+                    source.close()
                 raise
             finally:
                 line.join()
@@ -159,6 +160,13 @@ class _Pass:
             self._complete.put(None)
 
     def _frames(self) -> Iterator[WantedFrame[_Page]]:
+        """All frames to fetch. An error ends them early, so that the line can take in what it has asked for."""
+        try:
+            yield from self._planned_frames()
+        except NetclntError as error:
+            self._fail(error)
+
+    def _planned_frames(self) -> Iterator[WantedFrame[_Page]]:
         held = HeldBack[_Page]()
         manifest = self._work.manifest
         for number in sorted(self._plans):
@@ -202,21 +210,16 @@ class _Pass:
         if record is None:
             page.bad |= missing
             return
-        asked: set[int] = set()
-        for run in locations.runs:
-            start = run.start
-            for index in range(run.first, run.first + run.count):
-                length = page.blocks.lengths[index]
-                if index in missing:
-                    missing.discard(index)
-                    if run.frame == EARLIER:
-                        page.earlier.append((page.offsets[index], start, length))
-                    else:
-                        if run.frame not in asked:
-                            asked.add(run.frame)
-                            self._add_part(page)
-                        held.add(locations.frames[run.frame], Piece(start, length, page, index))
-                start += length
+        asked: set[Frame] = set()
+        for index, length, frame, start in locate(locations, page.blocks, missing):
+            missing.discard(index)
+            if frame is None:
+                page.earlier.append((page.offsets[index], start, length))
+                continue
+            if frame not in asked:
+                asked.add(frame)
+                self._add_part(page)
+            held.add(frame, Piece(start, length, page, index))
         page.bad |= missing
 
     # --- the workers

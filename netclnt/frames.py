@@ -7,12 +7,12 @@ no page has asked for it for a while, and then read once for all of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from netclnt.locations import Frame
-from netclnt.model import Range
+from netclnt.locations import EARLIER, Frame, Locations
+from netclnt.model import Blocks, Range
 from netclnt.pack import pack_path
 
 P = TypeVar("P")
@@ -74,6 +74,20 @@ class HeldBack(Generic[P]):
     def rest(self) -> Iterator[WantedFrame[P]]:
         while self._frames:
             yield self._frames.popitem(last=False)[1]
+
+
+def locate(locations: Locations, blocks: Blocks, missing: Collection[int]) -> Iterator[tuple[int, int, Frame | None, int]]:
+    """(number, length, frame, start) of each missing block that the locations tell of; no frame means that it lies earlier in
+    the version, at plain offset ``start``."""
+    left = set(missing)
+    for run in locations.runs:
+        start = run.start
+        for index in range(run.first, run.first + run.count):
+            length = blocks.lengths[index]
+            if index in left:
+                left.discard(index)
+                yield index, length, None if run.frame == EARLIER else locations.frames[run.frame], start
+            start += length
 
 
 def joined(frames: Iterable[WantedFrame[P]]) -> Iterator[FrameRange[P]]:

@@ -6,7 +6,7 @@ A cache of facts that the store can give again: whatever is missing or damaged i
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from itertools import accumulate
@@ -18,6 +18,9 @@ from netclnt.layout import Layout
 from netclnt.manifest import Head, check_entries, decode_blocks, decode_entries, decode_head, page_offsets
 from netclnt.model import ZERO_ID, Blocks, Entry
 
+_TRAILER_BYTES = 8
+"""Behind the last page stands the length of the head, big-endian: only a whole file has it."""
+
 OFFSET_BYTES = 8
 """Length of a value of a manifest's block index: the plain offset of the block, little-endian."""
 
@@ -25,13 +28,15 @@ OFFSET_BYTES = 8
 class LocalManifest:
     """One whole manifest on disk. Safe to read from several threads. The owner closes it."""
 
-    def __init__(self, path: Path, digest: str, head_bytes: int) -> None:
+    def __init__(self, path: Path, digest: str) -> None:
         with _storage("read", path):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.path = path
         self.digest = digest
         try:
-            self.head: Head = decode_head(self._read(0, head_bytes), digest)
+            end = max(os.fstat(self._descriptor).st_size - _TRAILER_BYTES, 0)
+            head_bytes = int.from_bytes(self._read(end, _TRAILER_BYTES), "big")
+            self.head: Head = decode_head(self._read(0, min(head_bytes, end)), digest)
         except NetclntError:
             self.close()
             raise
@@ -64,9 +69,10 @@ class LocalManifest:
         """A stored page, as it is."""
         return self._read(offset, length)
 
-    def index_records(self) -> Iterator[bytes]:
-        """For every block its id and its plain offset, joined."""
-        for number, offset in enumerate(self.starts):
+    def index_records(self, pages: Sequence[int] | None = None) -> Iterator[bytes]:
+        """For every block of the pages (None: of all) its id and its plain offset, joined."""
+        for number in range(len(self.starts)) if pages is None else pages:
+            offset = self.starts[number]
             for id_, length in self.blocks(number):
                 if id_ != ZERO_ID:
                     yield id_ + offset.to_bytes(OFFSET_BYTES, "little")
@@ -93,32 +99,31 @@ class Manifests:
         with _storage("create", directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def open(self, digest: str, head_bytes: int) -> LocalManifest | None:
+    def open(self, digest: str) -> LocalManifest | None:
         """The manifest if it is here and whole."""
         path = self._path(digest)
         if not path.exists():
             return None
         try:
-            manifest = LocalManifest(path, digest, head_bytes)
+            return LocalManifest(path, digest)
         except Damaged:
             return None
-        last = manifest.block_offsets[-1] + manifest.head.block_pages[-1].stored if manifest.block_offsets else 0
-        if path.stat().st_size < last:
-            manifest.close()
-            return None
-        return manifest
 
     def write(self, digest: str, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> LocalManifest:
         """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all."""
         path = self._path(digest)
         temporary = path.with_suffix(".new")
+        end = 0
         with _storage("write", path):
             with temporary.open("wb") as file:
                 for offset, data in parts:
                     file.seek(offset)
                     file.write(data)
+                    end = max(end, offset + len(data))
+                file.seek(end)
+                file.write(head_bytes.to_bytes(_TRAILER_BYTES, "big"))
             temporary.replace(path)
-        return LocalManifest(path, digest, head_bytes)
+        return LocalManifest(path, digest)
 
     def index(self, manifest: LocalManifest) -> Run:
         """The index of the manifest's blocks: id to plain offset. Made now if it is not here."""
@@ -128,6 +133,11 @@ class Manifests:
                 return Run(path)
         write_run(path, manifest.index_records(), value_size=OFFSET_BYTES)
         return Run(path)
+
+    def digests(self) -> list[str]:
+        """Of all manifests that are here."""
+        with _storage("list", self._directory):
+            return [path.stem for path in self._directory.glob("*.manifest")]
 
     def keep_only(self, digests: Collection[str]) -> None:
         """Forget all other manifests."""

@@ -41,7 +41,17 @@ class CatalogReader(Protocol):
         """Idempotent."""
 
 
-class Catalog(CatalogReader, Protocol):
+class SlaveCatalog(CatalogReader, Protocol):
+    """A catalog as a slave uses it: it reads, and it tells what it did."""
+
+    def report(self, report: Report) -> None:
+        """Record what a slave did. At most a handful of statements."""
+
+    def seen(self, server: str, *, generation: int, at: str) -> None:
+        """One UPDATE: the server looked, and nothing was to do. Does nothing for an unknown server."""
+
+
+class Catalog(SlaveCatalog, Protocol):
     """A master's catalog. Each call that changes the offer is one transaction, begun by raising the generation by one; what
     slaves tell (``report``, ``seen``) leaves the generation alone."""
 
@@ -71,12 +81,6 @@ class Catalog(CatalogReader, Protocol):
     def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
         """Raw rows of one of the TOC's tables (``netclnt.rows.OFFER``) with ``after < generation <= until``, in the order of
         their generation, then of their key."""
-
-    def report(self, report: Report) -> None:
-        """Record what a slave did. At most a handful of statements."""
-
-    def seen(self, server: str, *, generation: int, at: str) -> None:
-        """One UPDATE: the server looked, and nothing was to do. Does nothing for an unknown server."""
 
 
 # --- store, read over a line
@@ -261,6 +265,9 @@ class Root(Protocol):
     def tree(self, name: str) -> Iterator[Entry]:
         """What a live image consists of, root first, parents before children, sorted by path components; files' SHA-256 are
         computed while iterating. Raises ForbiddenName, Unpublishable for what no version can contain."""
+
+    def files(self) -> Iterator[tuple[str, Facts]]:
+        """Path and look of each regular file outside the work area, links not followed; what cannot be read is passed over."""
 
     def stage(self, token: str) -> Stage:
         """Open (or create) the staging area called ``token``, a hex string."""

@@ -44,7 +44,7 @@ def fetch_manifest(
 
     Raises Damaged when a page is not what its digest says, twice.
     """
-    local = manifests.open(digest, head_bytes)
+    local = manifests.open(digest)
     if local is not None:
         return local
     path = manifest_path(digest)

@@ -1,0 +1,125 @@
+"""The difference between the master's offer and what a slave holds: values in, changes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from netclnt.errors import BrakeApplied, ForbiddenName
+from netclnt.model import Kind, Version
+from netclnt.naming import twin_key
+from netclnt.selection import Selection
+
+_SHRUNKEN_FROM = 5
+"""Fewer images than this may come and go as they like."""
+
+
+class Action(StrEnum):
+    NEW = "new"
+    UPDATE = "update"
+    REPLACE_FOREIGN = "replace-foreign"
+    RETIRE = "retire"
+    PINNED = "pinned"
+
+
+class HeldImage(Protocol):
+    """What the diff looks at of an image that the ledger knows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def manifest(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def pinned(self) -> bool: ...
+    @property
+    def damaged(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. ``local`` is the version held, ``offered`` the one to come; ``size`` in bytes; ``note`` for people."""
+
+    action: Action
+    kind: Kind
+    name: str
+    local: int | None
+    offered: Version | None
+    size: int
+    note: str = ""
+
+    @property
+    def to_do(self) -> bool:
+        """Whether a sync would act on it."""
+        return self.action in (Action.NEW, Action.UPDATE, Action.REPLACE_FOREIGN)
+
+
+def diff(
+    offered: Sequence[Version], held: Iterable[HeldImage], *, selection: Selection, is_foreign: Callable[[str], bool]
+) -> list[Change]:
+    """All changes inside the selection: configurations last, otherwise by name.
+
+    ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises ForbiddenName for names
+    that cannot lie in one root together, and BrakeApplied for an offer that lacks most of what is held.
+    """
+    known = {image.name: image for image in held}
+    check_names([version.name for version in offered])
+    _brake(offered, known)
+    changes = [_change(version, known.get(version.name), is_foreign) for version in offered if version in selection]
+    names = {version.name for version in offered}
+    changes += [
+        Change(Action.RETIRE, image.kind, image.name, image.number, None, image.size, "no longer offered; stays here")
+        for image in known.values()
+        if image.name not in names and image in selection
+    ]
+    return sorted((change for change in changes if change is not None), key=_order)
+
+
+def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str], bool]) -> Change | None:
+    if image is None:
+        if is_foreign(version.name):
+            note = "a file that netclnt did not put there"
+            return Change(Action.REPLACE_FOREIGN, version.kind, version.name, None, version, version.size, note)
+        return Change(Action.NEW, version.kind, version.name, None, version, version.size)
+    if (image.number, image.manifest) == (version.number, version.manifest) and not image.damaged:
+        return None
+    if image.pinned:
+        return Change(Action.PINNED, version.kind, version.name, image.number, version, version.size, "stays until unpinned")
+    note = "local copy is damaged" if image.damaged else "called back" if version.number < image.number else ""
+    return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ForbiddenName for two names that fall together when case is ignored, or of which one lies inside the other."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(twin_key(name), name)
+        if twin is not name:
+            raise ForbiddenName(name=name, rule=f"the same as {twin!r} where case does not count")
+    for key, name in seen.items():
+        parent = key
+        while "/" in parent:
+            parent = parent.rpartition("/")[0]
+            if parent in seen:
+                raise ForbiddenName(name=name, rule=f"inside the image {seen[parent]!r}")
+
+
+def _brake(offered: Sequence[Version], known: Mapping[str, HeldImage]) -> None:
+    names = {version.name for version in offered}
+    gone = sum(name not in names for name in known)
+    if known and not offered:
+        raise BrakeApplied(limit="empty catalog", problem=f"the catalog offers nothing, and {len(known)} images are held")
+    if len(known) >= _SHRUNKEN_FROM and gone * 2 > len(known):
+        problem = f"{gone} of {len(known)} images that are held are no longer offered"
+        raise BrakeApplied(limit="shrunken catalog", problem=problem)
+
+
+def _order(change: Change) -> tuple[bool, bytes]:
+    return change.kind is Kind.CONFIGURATION, change.name.encode()

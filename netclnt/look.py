@@ -1,0 +1,63 @@
+"""Whether what lies in the root is what the ledger says: by its looks, which is cheap, or by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+from netclnt.errors import ForbiddenName, StorageError, Unpublishable
+from netclnt.ledger import Held, Ledger
+from netclnt.localmanifests import Manifests
+from netclnt.model import Entry, EntryType
+from netclnt.protocols import Facts, Root
+
+
+def looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
+    """Whether every path of an image has the size, mtime and inode it was recorded with."""
+    paths = list(facts)
+    return bool(paths) and list(root.facts(name, paths)) == [facts[path] for path in paths]
+
+
+def take_facts(root: Root, name: str, entries: Sequence[Entry]) -> dict[str, Facts]:
+    """How an image that was just shown looks."""
+    paths = [entry.path for entry in entries]
+    found = root.facts(name, paths)
+    return {path: facts for path, facts in zip(paths, found, strict=True) if facts is not None}
+
+
+def has_content(root: Root, name: str, entries: Sequence[Entry]) -> bool:
+    """Whether an image consists of exactly these entries. Modes count inside a tree; the image's own is the admin's affair."""
+    try:
+        return all(
+            found is not None and wanted is not None and _comparable(found) == _comparable(wanted)
+            for found, wanted in zip_longest(root.tree(name), entries)
+        )
+    except (ForbiddenName, Unpublishable, StorageError):
+        return False
+
+
+def _comparable(entry: Entry) -> tuple[str, EntryType, int, int, bytes, str]:
+    return entry.path, entry.type, entry.mode if entry.path else 0, entry.size, entry.sha256, entry.target
+
+
+def recheck(root: Root, ledger: Ledger, manifests: Manifests) -> None:
+    """Hash every image that no longer looks as recorded: one that is still what it was is recorded anew, else it is damaged."""
+    for held in ledger.held():
+        if looks_as_recorded(root, held.name, ledger.facts(held.name)):
+            continue
+        manifest = manifests.open(held.manifest)
+        if manifest is None:
+            ledger.mark_damaged(held.name, True)
+            continue
+        try:
+            _record(root, ledger, held, manifest.entries)
+        finally:
+            manifest.close()
+
+
+def _record(root: Root, ledger: Ledger, held: Held, entries: Sequence[Entry]) -> None:
+    if has_content(root, held.name, entries):
+        ledger.record(replace(held, damaged=False), take_facts(root, held.name, entries))
+    elif not held.damaged:
+        ledger.mark_damaged(held.name, True)

@@ -1,0 +1,118 @@
+"""What the master offers: asked with one SELECT where nothing changed, and with a few more where something did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netclnt.diff import Change, diff
+from netclnt.errors import ForeignMaster, NetclntError
+from netclnt.events import Catalog, Changed, Observer, Warned
+from netclnt.ledger import Applied
+from netclnt.look import looks_as_recorded, recheck
+from netclnt.model import CatalogState, Version
+from netclnt.protocols import SlaveCatalog
+from netclnt.selection import Selection
+from netclnt.slave import Slave
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A catalog's offer at one generation, and how it differs from what is held."""
+
+    state: CatalogState
+    versions: Sequence[Version]
+    changes: Sequence[Change]
+
+
+@dataclass(slots=True)
+class Questions:
+    """Counts the statements sent to the catalog."""
+
+    queries: int = 0
+
+
+def look_at_offer(slave: Slave, selection: Selection | None, questions: Questions, observer: Observer) -> Offer | None:
+    """The changes inside ``selection`` (None: all that the slave holds), or None if the slave is fully up to date.
+
+    Raises ForeignMaster, BrakeApplied and what the catalog raises. A catalog that is behind is no error: the slave is then as
+    up to date as it can be.
+    """
+    catalog = slave.open_catalog()
+    try:
+        state = catalog.state()
+        _check_identity(slave, state)
+        applied = slave.ledger.applied()
+        if applied is not None and state.generation < applied.generation:
+            text = f"The catalog is at generation {state.generation}, this slave at {applied.generation}: nothing is done."
+            observer(Warned("catalog-behind", text))
+            return None
+        if selection is None and applied == applied_state(slave, state) and _is_as_recorded(slave):
+            _say_seen(slave, catalog, state, observer)
+            return None
+        versions = list(catalog.current(generation=state.generation, channel=slave.channel))
+    finally:
+        catalog.close()
+        questions.queries += catalog.queries
+    recheck(slave.root, slave.ledger, slave.manifests)
+    observer(Catalog(generation=state.generation, images=len(versions)))
+    changes = diff(
+        [version for version in versions if version in slave.selection],
+        slave.ledger.held(),
+        selection=slave.selection if selection is None else selection,
+        is_foreign=lambda name: slave.root.type(name) != "absent",
+    )
+    for change in changes:
+        offered = None if change.offered is None else change.offered.number
+        observer(Changed(change.name, change.kind, change.local, offered, change.action))
+    return Offer(state, versions, changes)
+
+
+def is_still_offered(slave: Slave, version: Version, state: CatalogState, questions: Questions) -> bool:
+    """Whether a version that was fetched is still the current one: it may have been called back meanwhile."""
+    catalog = slave.open_catalog()
+    try:
+        found = catalog.state()
+        _check_identity(slave, found)
+        if found.generation == state.generation:
+            return True
+        history = catalog.history(version.name, generation=found.generation, channel=slave.channel)
+        return any(held.current and held.version.number == version.number for held in history)
+    finally:
+        catalog.close()
+        questions.queries += catalog.queries
+
+
+def applied_state(slave: Slave, state: CatalogState) -> Applied:
+    """What the ledger says when all of a catalog's state is applied."""
+    return Applied(
+        identity=state.identity,
+        generation=state.generation,
+        schema_version=state.schema_version,
+        assignment_revision=state.assignment_revision,
+        statement_number=state.statement_number,
+        selection=slave.selection_digest(),
+    )
+
+
+def _check_identity(slave: Slave, state: CatalogState) -> None:
+    known = slave.ledger.identity()
+    if known is None:
+        return
+    if known != state.identity:
+        raise ForeignMaster(expected=known, found=state.identity)
+
+
+def _is_as_recorded(slave: Slave) -> bool:
+    return all(
+        not held.damaged and looks_as_recorded(slave.root, held.name, slave.ledger.facts(held.name))
+        for held in slave.ledger.held()
+    )
+
+
+def _say_seen(slave: Slave, catalog: SlaveCatalog, state: CatalogState, observer: Observer) -> None:
+    if slave.report:
+        try:
+            catalog.seen(slave.name, generation=state.generation, at=slave.now())
+        except NetclntError as error:
+            observer(Warned("not-reported", f"The catalog did not take this run's report: {error}"))

@@ -1,0 +1,254 @@
+"""One image on its way to its offered version: what it needs, what it costs, and the order of writes that shows it.
+
+Order: blocks into staging, journal in the ledger → every file's SHA-256, owner, mode, fsync → the offer asked once more → rename
+or exchange → ledger. A crash after any of these steps costs nothing but time (netclnt(7)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from netclnt.assemble import Done
+from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
+from netclnt.diff import Action, Change
+from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile
+from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
+from netclnt.ledger import Held
+from netclnt.localmanifests import LocalManifest
+from netclnt.look import has_content, take_facts
+from netclnt.model import CatalogState, Version
+from netclnt.seeding import Seeding
+from netclnt.seeds import Seed, Seeds
+from netclnt.slave import Slave
+
+_JOURNAL_SECONDS = 5.0
+"""How much work a power cut may cost: the journal is written behind an fdatasync, which is not free."""
+
+
+class SupersededError(Exception):
+    """The master's offer changed while a version was fetched: it is no longer current, and is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One change to carry out. ``still_offered`` asks the master once more whether the version is current."""
+
+    slave: Slave
+    change: Change
+    version: Version
+    state: CatalogState
+    observer: Observer
+    still_offered: Callable[[Version], bool]
+
+
+def forecast_image(job: Job) -> None:
+    """Tell the observer what the change would cost. Nothing is changed but caches in the state directory."""
+    with _manifest(job) as manifest:
+        if _is_there(job, manifest):
+            _tell_plan(job, None)
+            return
+        with _seeds(job) as (seeds, _):
+            _tell_plan(job, make_plan(manifest, seeds, _line(job), None))
+
+
+def bring_image(job: Job) -> ImageDone:
+    """Carry out the change. Raises SupersededError, ForeignFile, ContentMismatch, and what fetching and the disk raise."""
+    began = job.slave.monotonic()
+    received = job.slave.source.bytes_received
+    with _manifest(job) as manifest:
+        if _is_there(job, manifest):
+            _record(job, manifest)
+            result, reused = "recorded", 0
+        elif job.change.action is Action.REPLACE_FOREIGN and not job.slave.adopt:
+            path = f"{job.slave.root_path}/{job.version.name}"
+            raise ForeignFile(image=job.version.name, path=path, found=job.slave.root.type(job.version.name))
+        else:
+            reused = _assemble(job, manifest)
+            _show(job, manifest)
+            result = "updated"
+    seconds = job.slave.monotonic() - began
+    fetched = job.slave.source.bytes_received - received
+    return ImageDone(job.version.name, job.version.number, result, fetched, reused, seconds)
+
+
+# --- what is needed
+
+
+def _line(job: Job) -> Line:
+    return Line(job.slave.source, job.slave.manifests, job.state.hash_seed, job.slave.threads)
+
+
+@contextmanager
+def _manifest(job: Job) -> Iterator[LocalManifest]:
+    name, ledger = job.version.name, job.slave.ledger
+    held = ledger.get(name)
+    reuse = [held.manifest] if held else []
+    reuse += [kept.manifest for kept in ledger.kept(name)]
+    wanted = Wanted(name, job.version.manifest, job.version.head_bytes)
+    with closing(get_manifest(wanted, _line(job), reuse=reuse)) as manifest:
+        head = manifest.head
+        said = (job.version.tree, job.version.size, job.version.entries, job.version.blocks)
+        if said != (head.tree, head.size, head.entries, head.blocks):
+            raise ForbiddenValue(what="version", value=f"{name}@{job.version.number}", rule="what its manifest says")
+        if not head.tree and manifest.entries[0].sha256.hex() != job.version.sha256:
+            raise ForbiddenValue(what="SHA-256", value=job.version.sha256, rule="what the manifest says")
+        yield manifest
+
+
+@contextmanager
+def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
+    """All seeds, and the first of them if it is the image's present version, which staging may share blocks with."""
+    slave, name = job.slave, job.version.name
+    seeding = Seeding(
+        root=slave.root,
+        ledger=slave.ledger,
+        manifests=slave.manifests,
+        directories=slave.seed_roots,
+        scratch=slave.scratch,
+        hash_seed=job.state.hash_seed,
+    )
+    found: list[Seed] = []
+    shown = seeding.shown(name)
+    try:
+        if shown is not None:
+            found.append(shown)
+        elif slave.root.type(name) != "absent":
+            found.append(seeding.foreign(name, list(slave.root.tree(name))))
+        for seeds in (seeding.kept(name), seeding.staged(job.version.manifest), seeding.others(name), seeding.from_directories()):
+            found.extend(seeds)
+        yield Seeds(found), shown
+    finally:
+        for seed in found:
+            seed.close()
+
+
+def _is_there(job: Job, manifest: LocalManifest) -> bool:
+    """Whether the version's content lies at the image's place already: put there by hand, or shown just before a crash."""
+    held = job.slave.ledger.get(job.version.name)
+    if held is not None and not held.damaged:
+        return False
+    return job.slave.root.type(job.version.name) != "absent" and has_content(job.slave.root, job.version.name, manifest.entries)
+
+
+def _tell_plan(job: Job, plan: Plan | None) -> None:
+    costs = (plan.bytes_fetch, plan.bytes_reuse, plan.bytes_write, plan.blocks_missing) if plan else (0, 0, 0, 0)
+    job.observer(Planned(job.version.name, *costs, seconds=None))
+
+
+# --- steps 1 and 2: staging
+
+
+def _assemble(job: Job, manifest: LocalManifest) -> int:
+    """Complete and seal the version in staging; returns the bytes reused."""
+    with _seeds(job) as (seeds, base):
+        try:
+            return _fill(job, manifest, seeds, base)
+        except ContentMismatch as error:
+            text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
+            job.observer(Warned("content-mismatch", text))
+            job.slave.root.discard(manifest.digest)
+            job.slave.ledger.journal_clear(manifest.digest)
+            return _fill(job, manifest, Seeds([]), None)
+
+
+def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) -> int:
+    slave, line = job.slave, _line(job)
+    staging = prepare(manifest, slave.root, journal=slave.ledger.journal(manifest.digest), base=base)
+    try:
+        plan = make_plan(manifest, seeds, line, staging)
+        _tell_plan(job, plan)
+        check_space(slave.root, plan.bytes_write, path=slave.root_path, make_room=lambda: _make_room(job))
+        follower = _Follower(job, manifest, staging)
+        wanted = Wanted(job.version.name, job.version.manifest, job.version.head_bytes)
+        with follower:
+            fill(wanted, manifest, plan, seeds, staging, line, on_page=follower)
+        staging.stage.seal(job.version.name)
+        return follower.reused
+    finally:
+        staging.stage.close()
+
+
+def _make_room(job: Job) -> None:
+    """Old versions go first when space is short."""
+    for kept in job.slave.ledger.kept(None):
+        if kept.name != job.version.name:
+            job.slave.root.drop(kept.token)
+            job.slave.ledger.drop_kept(kept.token)
+
+
+class _Follower:
+    """Follows the pages that are complete: tells the observer, and keeps the journal, at its end in any case."""
+
+    def __init__(self, job: Job, manifest: LocalManifest, staging: Staging) -> None:
+        self._job = job
+        self._manifest = manifest
+        self._staging = staging
+        self._received = job.slave.source.bytes_received
+        self._journaled = job.slave.monotonic()
+        self._pages: list[int] = []
+        self.reused = 0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._write()
+
+    def __call__(self, done: Done) -> None:
+        self.reused = done.reused
+        self._pages += done.pages
+        done.pages.clear()
+        fetched = self._job.slave.source.bytes_received - self._received
+        size = self._manifest.head.size
+        self._job.observer(Progressed("fetch", self._job.version.name, done.plain, size, fetched, done.reused))
+        if self._job.slave.monotonic() - self._journaled >= _JOURNAL_SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._pages:
+            self._staging.stage.sync()
+            self._job.slave.ledger.journal_add(self._manifest.digest, self._pages)
+            self._pages = []
+        self._journaled = self._job.slave.monotonic()
+
+
+# --- steps 3 to 5: show and record
+
+
+def _show(job: Job, manifest: LocalManifest) -> None:
+    slave, name = job.slave, job.version.name
+    if not job.still_offered(job.version):
+        raise SupersededError
+    held = slave.ledger.get(name)
+    keep = held.manifest if held and slave.keep and not held.damaged and held.manifest != manifest.digest else None
+    if keep is not None and keep in slave.root.kept():
+        slave.root.drop(keep)
+    slave.root.show(manifest.digest, name, keep=keep)
+    slave.root.discard(manifest.digest)
+    _record(job, manifest)
+
+
+def _record(job: Job, manifest: LocalManifest) -> None:
+    """Tell the ledger what is shown, and what is kept of what was shown before."""
+    slave, version = job.slave, job.version
+    old = slave.ledger.get(version.name)
+    held = Held(
+        name=version.name,
+        kind=version.kind,
+        number=version.number,
+        manifest=version.manifest,
+        tree=version.tree,
+        size=version.size,
+        sha256=version.sha256,
+        generation=job.state.generation,
+        shown_at=slave.now(),
+    )
+    slave.ledger.record(held, take_facts(slave.root, version.name, manifest.entries))
+    if old is not None and old.manifest in slave.root.kept():
+        slave.ledger.keep(old.name, old.number, old.manifest, old.manifest)
+    for kept in slave.ledger.kept(version.name)[slave.keep :]:
+        slave.root.drop(kept.token)
+        slave.ledger.drop_kept(kept.token)

@@ -1,0 +1,174 @@
+"""Which seeds a version can take blocks from, best first: what the image was, what was kept or staged of it, and the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from netclnt.blockindex import Run, write_run
+from netclnt.chunking import block_id, cut
+from netclnt.errors import Damaged, ForbiddenName, StorageError
+from netclnt.ledger import Ledger
+from netclnt.localmanifests import OFFSET_BYTES, Manifests
+from netclnt.model import Entry, EntryType
+from netclnt.naming import check_name
+from netclnt.protocols import Reader, Root, Stage
+from netclnt.seeds import Seed
+
+_OTHER_IMAGES_MAX = 8
+"""Of the root's other images only the largest are asked: each costs a look-up for every block that is new."""
+
+
+def scan(entries: Sequence[Entry], open_file: Callable[[str], Reader], *, hash_seed: int, path: Path) -> Run:
+    """Cut the files of ``entries`` as publish would, and write an index of their blocks, by plain offset, to ``path``."""
+    write_run(path, _block_records(entries, open_file, hash_seed), value_size=OFFSET_BYTES)
+    return Run(path)
+
+
+def _block_records(entries: Sequence[Entry], open_file: Callable[[str], Reader], hash_seed: int) -> Iterator[bytes]:
+    start = 0
+    for entry in entries:
+        if entry.type is not EntryType.FILE:
+            continue
+        reader = open_file(entry.path)
+        try:
+            offset = start
+            for stretch in cut(_Sequential(reader).read):
+                position = 0
+                for length in stretch.lengths:
+                    block = stretch.data[position : position + length]
+                    yield block_id(block, hash_seed) + offset.to_bytes(OFFSET_BYTES, "little")
+                    position += length
+                    offset += length
+                offset += stretch.zeros
+        finally:
+            reader.close()
+        start += entry.size
+
+
+class _Sequential:
+    """Reads a Reader from begin to end."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._position = 0
+
+    def read(self, size: int) -> memoryview:
+        buffer = memoryview(bytearray(size))
+        got = self._reader.read_into(self._position, buffer)
+        self._position += got
+        return buffer[:got]
+
+
+class Seeding:
+    """Finds seeds on one slave. ``scratch`` is a private directory for indexes; ``directories`` are read-only roots of seeds."""
+
+    def __init__(
+        self, *, root: Root, ledger: Ledger, manifests: Manifests, directories: Mapping[str, Root], scratch: Path, hash_seed: int
+    ) -> None:
+        self._root = root
+        self._ledger = ledger
+        self._manifests = manifests
+        self._directories = directories
+        self._scratch = scratch
+        self._hash_seed = hash_seed
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def shown(self, name: str) -> Seed | None:
+        """The image as the ledger knows it."""
+        held = self._ledger.get(name)
+        return self._version(held.manifest, partial(self._root.open, name)) if held else None
+
+    def kept(self, name: str) -> Iterator[Seed]:
+        for kept in self._ledger.kept(name):
+            seed = self._version(kept.manifest, partial(self._root.open_kept, kept.token))
+            if seed is not None:
+                yield seed
+
+    def staged(self, except_digest: str) -> Iterator[Seed]:
+        """What interrupted runs completed of versions that are no longer wanted."""
+        for token in self._root.staged():
+            pages = self._ledger.journal(token)
+            manifest = self._manifests.open(token) if token != except_digest and pages else None
+            if manifest is None:
+                continue
+            path = self._scratch / f"{token}.staged"
+            write_run(path, manifest.index_records(sorted(pages)), value_size=OFFSET_BYTES)
+            stage = self._root.stage(token)
+            stage.prepare(manifest.entries)
+            yield Seed(manifest.entries, Run(path), {}, partial(_StagedReader, stage, manifest.entries))
+
+    def others(self, name: str) -> Iterator[Seed]:
+        """The largest other images of the root."""
+        held = sorted((held for held in self._ledger.held() if held.name != name), key=lambda held: -held.size)
+        for other in held[:_OTHER_IMAGES_MAX]:
+            seed = self._version(other.manifest, partial(self._root.open, other.name))
+            if seed is not None:
+                yield seed
+
+    def foreign(self, name: str, entries: Sequence[Entry]) -> Seed:
+        """What lies at an image's place though the ledger does not know it, or knows it otherwise."""
+        open_file = partial(self._root.open, name)
+        path = self._scratch / "foreign.scan"
+        return Seed(entries, scan(entries, open_file, hash_seed=self._hash_seed, path=path), {}, open_file)
+
+    def from_directories(self) -> Iterator[Seed]:
+        """Each seed directory as one seed; one that changed since the last time (by its files' names, sizes, mtimes and
+        inodes) is read through first."""
+        for place, root in self._directories.items():
+            found = sorted((path, facts) for path, facts in root.files() if _readable_name(path))
+            key = hashlib.sha256(repr((self._hash_seed, place, found)).encode()).hexdigest()
+            entries = [Entry(path, EntryType.FILE, 0, facts.size, bytes(32)) for path, facts in found]
+            open_file = partial(_open_whole, root)
+            try:
+                index = self._scanned(self._scratch / f"{key}.scan", entries, open_file)
+            except StorageError:
+                continue
+            yield Seed(entries, index, {}, open_file)
+
+    def _scanned(self, path: Path, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> Run:
+        if path.exists():
+            with suppress(Damaged):
+                return Run(path)
+        return scan(entries, open_file, hash_seed=self._hash_seed, path=path)
+
+    def _version(self, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:
+        manifest = self._manifests.open(digest)
+        if manifest is None:
+            return None
+        try:
+            pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
+            return Seed(manifest.entries, self._manifests.index(manifest), pages, open_file)
+        finally:
+            manifest.close()
+
+
+def _readable_name(path: str) -> bool:
+    try:
+        check_name(path)
+    except ForbiddenName:
+        return False
+    return True
+
+
+def _open_whole(root: Root, path: str) -> Reader:
+    """A file of a seed directory: an image of its own, as it were."""
+    return root.open(path, "")
+
+
+class _StagedReader:
+    """A Reader of the staged file with that path."""
+
+    def __init__(self, stage: Stage, entries: Sequence[Entry], path: str) -> None:
+        self._stage = stage
+        self._file = next(number for number, entry in enumerate(entries) if entry.path == path)
+        self.size = entries[self._file].size
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
+        return self._stage.read_into(self._file, offset, buffer)
+
+    def close(self) -> None:
+        """The stage stays open for its other files."""

@@ -1,0 +1,49 @@
+"""A slave's parts, and what it is asked to do: made at the composition root, handed to the work."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netclnt.ledger import Ledger
+from netclnt.localmanifests import Manifests
+from netclnt.protocols import Root, SlaveCatalog, Source
+from netclnt.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Slave:
+    """``open_catalog`` opens the master's catalog anew: it is closed after each asking. ``source`` connects when it is first read
+    from. ``seed_roots`` are the seed directories by their paths; ``scratch`` is a private directory for indexes.
+
+    ``selection`` and ``channel`` say what this slave holds; ``adopt`` that foreign files may be replaced; ``keep`` how many old
+    versions stay; ``holder`` is what this run says of itself to others that find the root locked. ``now`` gives the time, RFC
+    3339 in UTC, ``monotonic`` seconds for durations.
+    """
+
+    name: str
+    machine_id: str
+    root: Root
+    root_path: str
+    ledger: Ledger
+    manifests: Manifests
+    open_catalog: Callable[[], SlaveCatalog]
+    source: Source
+    seed_roots: Mapping[str, Root]
+    scratch: Path
+    selection: Selection
+    channel: str
+    adopt: bool
+    keep: int
+    report: bool
+    threads: int
+    holder: str
+    now: Callable[[], str]
+    monotonic: Callable[[], float]
+
+    def selection_digest(self) -> str:
+        """Changes with everything that decides what this slave should hold."""
+        facts = (self.selection.patterns, self.channel, self.root_path)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
