@@ -21,7 +21,7 @@ from netclnt.files.sealing import inner
 from netclnt.files.showing import show
 from netclnt.files.staging import DirectoryStage
 from netclnt.files.transfer import CHUNK, read_full
-from netclnt.files.walk import PERMISSIONS, Found, walk
+from netclnt.files.walk import PERMISSIONS, Found, regular_files, walk
 from netclnt.files.workarea import KEPT, STAGING, Ownership, WorkArea, make_marker, open_area, read_marker
 from netclnt.model import Entry, EntryType
 from netclnt.naming import WORK_DIRECTORY, check_name, check_path, check_token, is_token
@@ -126,6 +126,11 @@ class DirectoryRoot:
         with reported("read", place), self._directory(self._area.root, parent) as directory:
             for found in walk(directory, last, where=place):
                 yield _entry(found)
+
+    def files(self) -> Iterator[tuple[str, Facts]]:
+        with reported("read", self._area.path):
+            for path, found in regular_files(self._area.root):
+                yield path, Facts(size=found.st_size, mtime=found.st_mtime_ns, inode=found.st_ino)
 
     # --- staging areas and kept versions
 

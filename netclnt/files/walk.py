@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from netclnt.errors import Unpublishable
 from netclnt.files.confine import describe, open_beneath
 from netclnt.files.removal import names
 from netclnt.model import EntryType
-from netclnt.naming import check_path
+from netclnt.naming import WORK_DIRECTORY, check_path
 
 PERMISSIONS = 0o777
 """Bits of a mode that a version carries: set-user-id and its sisters belong to the host that gives the owner."""
@@ -38,6 +39,37 @@ def walk(directory: int, name: str, *, where: str) -> Iterator[Found]:
     ``where`` is its path for messages. Raises OSError; ForbiddenName and Unpublishable for what no version can contain.
     """
     yield from _visit(directory, name, "", where)
+
+
+def regular_files(top: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Path and look of each regular file on the file system of the directory ``top``, the work area apart; links are not
+    followed, and what cannot be read is passed over."""
+    device = os.fstat(top).st_dev
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        for name, status in _listed(top, path):
+            inner = f"{path}/{name}" if path else name
+            if status.st_dev != device or inner == WORK_DIRECTORY:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(inner)
+            elif stat.S_ISREG(status.st_mode):
+                yield inner, status
+
+
+def _listed(top: int, path: str) -> list[tuple[str, os.stat_result]]:
+    """What lies in one directory, as far as it can be read."""
+    found = []
+    with suppress(OSError):
+        directory = open_beneath(top, path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for name in names(directory):
+                with suppress(OSError):
+                    found.append((name, os.stat(name, dir_fd=directory, follow_symlinks=False)))
+        finally:
+            os.close(directory)
+    return found
 
 
 def _visit(directory: int, name: str, path: str, where: str) -> Iterator[Found]:

@@ -112,6 +112,11 @@ class MemoryRoot:
             else:
                 yield Entry(path, node.type, node.mode & _PERMISSIONS, target=node.target)
 
+    def files(self) -> Iterator[tuple[str, Facts]]:
+        for path, node in sorted(self.live.items()):
+            if node.type is EntryType.FILE:
+                yield path, Facts(len(node.data), node.mtime, node.inode)
+
     def stage(self, token: str) -> MemoryStage:
         self.fail("stage")
         return MemoryStage(self, self._staged.setdefault(check_token(token), {}))

@@ -259,6 +259,20 @@ def test_what_no_version_can_contain(bench: Bench) -> None:
         list(bench.root.tree("u"))
 
 
+def test_files_are_those_of_the_root_but_not_of_its_work_area(bench: Bench) -> None:
+    put(bench.root, "os/a", b"one")
+    put(bench.root, "os/a", b"two", keep="0f")
+    bench.root.stage("a1").prepare([file(b"12345")])
+    bench.put_file("mine/deep/er", b"123")
+    bench.put_file("z.netclnt/x", b"1")
+    bench.put_link("link", "mine")
+    bench.put_other("fifo")
+    found = dict(bench.root.files())
+    assert sorted(found) == ["mine/deep/er", "os/a", "z.netclnt/x"]
+    assert found["os/a"] == bench.root.facts("os/a", [""])[0]
+    assert found["mine/deep/er"].size == 3
+
+
 def test_free_is_told(root: Root) -> None:
     assert root.free() > 0
 

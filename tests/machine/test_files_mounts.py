@@ -99,6 +99,14 @@ def test_C18_a_root_that_is_not_mounted_is_refused_and_not_refilled(tmp_path: Pa
     assert list((tmp_path / "tmpfs-mount").iterdir()) == []
 
 
+def test_files_are_those_of_the_roots_own_file_system(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").touch()
+    with mounted("tmpfs", tmp_path / "root", megabytes=1) as other, open_root(tmp_path / "root", marker=None) as root:
+        (other / "b").touch()
+        assert [path for path, _ in root.files()] == ["a"]
+
+
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
 def test_C2_a_full_disk_is_told_with_its_numbers(tmp_path: Path, kind: str) -> None:
     with mounted(kind, tmp_path, megabytes=8) as place, open_root(place, marker=None) as root:

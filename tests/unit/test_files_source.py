@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from netclnt.errors import BadArgument, SourceChanged, Unpublishable
+from netclnt.files.root import open_root
 from netclnt.files.source import open_content
 from netclnt.model import EntryType
 from netclnt.protocols import Item
@@ -149,3 +151,18 @@ def test_descriptors_do_not_leak(tree: Path) -> None:
             pass
     content.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_seeds_that_cannot_be_read_are_passed_over(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "b").mkdir()
+    (tree / "b" / "seed").touch()
+    real = os.scandir
+
+    def fail_for_a(directory: int):
+        if os.path.samestat(os.fstat(directory), (tree / "a").stat()):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(directory)
+
+    monkeypatch.setattr(os, "scandir", fail_for_a)
+    with open_root(tree, marker=None, writable=False) as root:
+        assert dict(root.files()).keys() == {"a.x", "b/seed"}
