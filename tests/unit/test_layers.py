@@ -26,7 +26,8 @@ LAYERS = {
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "look", "sync", "verify"),
+        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "storecatalog"),
+        *("slave", "look", "offer", "oneimage", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
