@@ -108,7 +108,7 @@ EVENT = Table(
         ("generation", _NUMBER),
     ),
     ("event",),
-    (("generation", "event"), ("image", "event")),
+    (("generation", "event"), ("image", "action", "event")),
 )
 OFFER = {table.name: table for table in (IMAGE, VERSION, REQUIREMENT, CHANNEL, EVENT)}
 """The TOC's tables by name. Their rows are only ever inserted; each names the generation that brought it."""

@@ -228,6 +228,8 @@ class MariaDB(Server):
             self.program("mariadbd"), "--no-defaults", f"--datadir={self.directory / 'data'}", f"--port={self.port}",
             f"--socket={self.socket}", f"--pid-file={self.directory / 'pid'}", "--bind-address=127.0.0.1", "--skip-name-resolve",
             "--max-connections=20",
+            # in a shared one, each server that starts removes the others' temporary tables
+            f"--tmpdir={self.directory}",
             "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=4M",
             # an old default that a catalog in a shared database must live with
             "--character-set-server=latin1", "--collation-server=latin1_swedish_ci",
