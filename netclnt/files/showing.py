@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,7 +29,8 @@ def show(area: WorkArea, token: str, name: str, *, keep: str | None) -> None:
     """What ``Root.show`` promises; the staging area is gone afterwards."""
     with reported("show", area.describe(name)), _opened(area.need_work(), STAGING) as staging:
         with _opened(staging, token) as stage, _place(area, name) as (parent, last):
-            _put(area, stage, parent, last, name, keep)
+            with _movable(stage, IMAGE), _movable(parent, last):
+                _put(area, stage, parent, last, name, keep)
             os.fsync(stage)
         remove(staging, token)
         os.fsync(staging)
@@ -104,6 +106,25 @@ def _kept(area: WorkArea, keep: str) -> Iterator[int]:
         with _opened(all_kept, keep) as kept:
             yield kept
             os.fsync(kept)
+
+
+@contextmanager
+def _movable(directory: int, name: str) -> Iterator[None]:
+    """A directory that moves gets another ``..``, so an ordinary user must be able to write to it: meanwhile its owner may."""
+    if os.geteuid() == 0 or kind_at(directory, name) != "directory":
+        yield
+        return
+    with _opened(directory, name) as moved:
+        mode = stat.S_IMODE(os.fstat(moved).st_mode)
+        if mode & stat.S_IWUSR:
+            yield
+            return
+        os.fchmod(moved, mode | stat.S_IWUSR)
+        try:
+            yield
+        finally:
+            os.fchmod(moved, mode)
+            os.fsync(moved)
 
 
 @contextmanager

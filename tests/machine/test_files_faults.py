@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
 import shutil
@@ -11,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -402,6 +404,79 @@ def test_a_version_brings_no_set_user_id(root: DirectoryRoot, place: Path) -> No
     stage.close()
     root.show("a1", "t", keep=None)
     assert looks(place / "t/a")[2] == looks(place / "t")[2] == 0o755
+
+
+# --- an account without privileges
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A directory of an ordinary user, as whom the test runs."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    home = Path(tempfile.mkdtemp())
+    os.chown(home, 65534, 65534)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield home
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        shutil.rmtree(home)
+
+
+def test_an_ordinary_user_replaces_read_only_trees(nobody: Path) -> None:
+    entries = [
+        Entry("", EntryType.DIRECTORY, 0o555),
+        Entry("d", EntryType.DIRECTORY, 0o555),
+        Entry("d/x", EntryType.FILE, 0o444, 3, hashlib.sha256(b"abc").digest()),
+    ]
+    with open_root(nobody, marker=None) as root:
+        for keep in (None, None, "0f", "0f"):
+            for seals in range(2):
+                stage = root.stage("a1")
+                assert list(stage.prepare(entries)) == [False, False, seals == 1]
+                stage.write(2, 0, [b"abc"])
+                stage.seal("t")
+                stage.close()
+            root.show("a1", "t", keep=keep)
+            assert list(root.tree("t")) == entries
+        stage = root.stage("a1")
+        stage.prepare(entries)
+        stage.seal("t")
+        stage.close()
+        root.discard("a1")
+        root.drop("0f")
+        assert (root.staged(), root.kept()) == ([], [])
+
+
+def test_C13_what_an_ordinary_user_may_not_do_is_told(nobody: Path) -> None:
+    os.seteuid(0)
+    (nobody / "theirs").mkdir(0o755)
+    (nobody / "theirs" / "a").write_bytes(b"old")
+    (nobody / "b").write_bytes(b"of another owner, in a directory of ours")
+    os.seteuid(65534)
+    with open_root(nobody, marker=None) as root:
+        for name in ("theirs/a", "theirs/new", "b"):
+            with pytest.raises(StorageFailed) as caught:
+                put(root, name, b"new")
+            assert caught.value.errno in (errno.EACCES, errno.EPERM)
+        assert content(root, "theirs/a") == b"old"
+
+
+def test_status_reads_a_root_whose_work_area_is_private(nobody: Path) -> None:
+    os.seteuid(0)
+    nobody.chmod(0o755)
+    with open_root(nobody, marker=None) as root:
+        put(root, "a", b"new")
+        marker = root.marker
+    os.seteuid(65534)
+    with open_root(nobody, marker=marker, writable=False) as root:
+        assert content(root, "a") == b"new"
+        assert root.kept() == []
+    with pytest.raises(StorageFailed):
+        open_root(nobody, marker=marker)
 
 
 # --- G: odd local files
