@@ -34,7 +34,7 @@ def after_the_cut(image: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"old", b"new" * 10_000), (OLD, NEW), (None, MANY), (MANY, b"file")])
