@@ -52,6 +52,7 @@ _DENIED = {"42501"}
 _DENIED_NATIVE = {1044, 1142, 1143, 1227}
 _TOO_LONG = {"HYT00", "HYT01", "57014", "70100"}
 _TOO_LONG_NATIVE = {1969, 3024}
+_REFUSED = ("authentication failed", "no pg_hba.conf entry", "no password supplied", "not permitted to log in")
 _BUSY_SERVER = ("too many", "remaining connection slots", "starting up", "shutting down", "recovery")
 
 
@@ -172,14 +173,15 @@ class OdbcConnector(Connector):
         pairs = connstr.parse(self._string)
         user = connstr.lookup(pairs, "uid", "user", "username")
         busy = any(words in cause for words in _BUSY_SERVER)
-        # PostgreSQL's driver has one SQLSTATE for every failure to connect; a refusal names the user, in any language
+        # PostgreSQL's driver has one SQLSTATE for every failure to connect; in any language, a refusal names the user
         named = "failed: FATAL" in cause and bool(user) and user in cause.partition("failed: ")[2] and not busy
+        refused = named or any(words in cause for words in _REFUSED)
         if state in _NO_DRIVER or "Can't open lib" in cause:
             wanted = connstr.lookup(pairs, "driver") or connstr.lookup(pairs, "dsn")
             return DriverMissing(driver=wanted, cause=cause)
         if native in _NO_DATABASE or state == "3D000" or re.search(r"FATAL: +database .* does not exist", cause):
             return Incompatible(what="catalog schema", found="no such database", supported=str(SCHEMA_VERSION))
-        if state.startswith("28") or native in _DENIED_LOGIN or named or "no password supplied" in cause:
+        if state.startswith("28") or native in _DENIED_LOGIN or refused:
             return LoginRefused(what="catalog", address=self.address, user=user, cause=cause)
         return Unreachable(what="catalog", address=self.address, cause=cause)
 

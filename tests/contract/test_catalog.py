@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netclnt import rows
-from netclnt.catalog import open_catalog
+from netclnt.catalog import lock, open_catalog
 from netclnt.errors import BadArgument, ForbiddenName, ForbiddenValue, Incompatible, Locked, NoSuchImage, Unreachable
 from netclnt.memory.catalog import MemoryCatalog
 from netclnt.model import DEFAULT_CHANNEL, Kind, Report, Requirement
@@ -329,6 +330,16 @@ def test_a_dead_holders_lock_is_taken_over_and_the_dead_one_cannot_write(sql: Sq
             assert refused.value.holder == "second"
     with sql.open().writer_lock("third"):
         assert sql.open().state().generation == 0
+
+
+def test_a_holder_at_work_gives_signs_of_life(sql: SqlPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
+    sql.create()
+    with sql.open().writer_lock("first"):
+        sql.run("UPDATE nc_lock SET alive = 5")
+        deadline = time.monotonic() + 20
+        while sql.rows("SELECT alive FROM nc_lock") == [(5,)]:
+            assert time.monotonic() < deadline
 
 
 def test_a_silent_holder_elsewhere_keeps_the_lock_for_an_hour(sql: SqlPlace) -> None:

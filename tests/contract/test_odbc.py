@@ -152,9 +152,9 @@ def test_a_data_source_of_the_sqlite_driver_gets_whole_numbers(tmp_path, monkeyp
         driver = odbc_driver("SQLite3", "SQLite")
     except Missing as missing:
         pytest.skip(str(missing))
-    (tmp_path / "odbc.ini").write_text(f"[mine]\nDriver = {driver}\nDatabase = {tmp_path / 'catalog.db'}\n")
+    (tmp_path / "odbc.ini").write_text(f"[netclnt-own]\nDriver = {driver}\nDatabase = {tmp_path / 'catalog.db'}\n")
     monkeypatch.setenv("ODBCINI", str(tmp_path / "odbc.ini"))
-    place = SqlPlace("odbc:DSN=mine")
+    place = SqlPlace("odbc:DSN=netclnt-own")
     version = place.create().publish(new_version("win"))
     assert version.size > 1 << 40
     assert list(place.open().published(after=0, until=1)) == [version]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import contextlib
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netclnt import rows
+from netclnt.errors import BadArgument, ForbiddenValue, NetclntError
+from netclnt.model import CatalogState, Kind
+
+
+@pytest.mark.parametrize("value", [7, Decimal(7), Decimal("7.000"), "7", "7   ", b"7"])
+def test_E7_a_number_in_disguise_is_a_number(value: object) -> None:
+    assert rows.number(value) == 7
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 7.0, Decimal("7.5"), Decimal("NaN"), Decimal("Infinity"), "", "7x", "٧", " 7", "9" * 20, b"\xff", [7]]
+)
+def test_E7_what_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(ForbiddenValue):
+        rows.number(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("win", "win"), ("win   ", "win"), (b"w\xc3\xbc", "wü"), (b"win  ", "win"), ("", "")]
+)
+def test_E7_text_in_disguise_is_text(value: object, meant: str) -> None:
+    assert rows.text(value) == meant
+
+
+@pytest.mark.parametrize("value", [None, 7, b"\xff", bytearray(b"x"), 1.5])
+def test_E7_what_is_no_text_is_refused(value: object) -> None:
+    with pytest.raises(ForbiddenValue):
+        rows.text(value)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20))
+def test_keys_of_names_sort_as_their_bytes_do(names: list[str]) -> None:
+    assert sorted(names, key=rows.name_key) == sorted(names, key=str.encode)
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_state_survives_its_row(seed: int) -> None:
+    state = CatalogState("0" * 32, seed, "x", 1, 1, 2**62 - 1, 3, 4)
+    assert rows.state_of(rows.state_row(state)) == state
+
+
+VALUES = st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.binary(), st.decimals(), st.booleans())
+
+
+@given(st.lists(st.lists(VALUES, min_size=17, max_size=17), max_size=4))
+def test_F_hostile_rows_become_versions_or_foreseen_errors(hostile: list[list[object]]) -> None:
+    with contextlib.suppress(NetclntError):
+        list(rows.versions_of(hostile))
+
+
+@given(st.lists(VALUES, min_size=8, max_size=8))
+def test_F_hostile_states_become_states_or_foreseen_errors(hostile: list[object]) -> None:
+    with contextlib.suppress(NetclntError):
+        rows.state_of(hostile)
+
+
+def test_a_version_needs_as_many_columns_as_are_asked_for() -> None:
+    assert len(rows.IMAGE_COLUMNS) + len(rows.VERSION_COLUMNS) + len(rows.REQUIREMENT_COLUMNS) == 17
+
+
+@pytest.mark.parametrize("other", ["WIN/10", "win", "win/10/x"])
+def test_neighbours_that_cannot_be(other: str) -> None:
+    with pytest.raises(BadArgument):
+        rows.check_neighbour("win/10", Kind.IMAGE, other, Kind.IMAGE)
+
+
+@pytest.mark.parametrize("other", ["win/10", "win/1", "win/100", "wi", "winter"])
+def test_neighbours_that_can_be(other: str) -> None:
+    rows.check_neighbour("win/10", Kind.IMAGE, other, Kind.IMAGE)
+
+
+def test_parents_of_a_name() -> None:
+    assert (rows.parents("a/b/c"), rows.parents("a")) == (("a", "a/b"), ())
