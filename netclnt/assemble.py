@@ -116,6 +116,7 @@ class _Pass:
         self._complete: SimpleQueue[_Page | None] = SimpleQueue()
         self._lock = Lock()
         self._stopped = False
+        self._abandoned = False
         self._error: BaseException | None = None
         self._free = BoundedSemaphore(work.threads * _TASKS_AHEAD)
         self._buffers = local()
@@ -128,7 +129,7 @@ class _Pass:
             try:
                 self._follow()
             except BaseException as error:
-                self._stopped = True
+                self._stopped = self._abandoned = True
                 if not isinstance(error, NetclntError) or isinstance(error, Stopped):
                     source.close()
                 raise
@@ -140,7 +141,7 @@ class _Pass:
 
     def _follow(self) -> None:
         while (page := self._complete.get()) is not None:
-            if not self._stopped:
+            if not self._abandoned:
                 for late in self._front.take(page):
                     self._copy_earlier(late)
                     if not self._check(late):
@@ -317,14 +318,16 @@ class _Pass:
 
     def _guarded(self, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
         try:
-            if not self._stopped:
+            if not self._abandoned:
                 task(*arguments)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._abandoned = True
             self._fail(error)
         finally:
             self._free.release()
 
     def _fail(self, error: BaseException) -> None:
+        """Note the first error, and plan nothing more. What has come over the line is still put in its place."""
         with self._lock:
             if self._error is None:
                 self._error = error

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from netclnt.assemble import Done, Work, assemble
-from netclnt.checking import good_blocks
 from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, NoSpace
 from netclnt.frames import HeldBack, Piece, locate
@@ -102,7 +101,8 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
         if staging and number in staging.complete:
             continue
         start, blocks = manifest.starts[number], manifest.blocks(number)
-        in_place = _in_place(manifest, number, staging, line.hash_seed) if staging and staging.resumed else []
+        resumed = staging.plain if staging and staging.resumed else None
+        in_place = resumed.good_blocks(blocks, start=start, hash_seed=line.hash_seed) if resumed else []
         whole = None if in_place else seeds.find_page(row.digest)
         plan = whole_page(blocks, *whole) if whole else plan_page(blocks, seeds.find, staged=in_place)
         pages[number] = plan
@@ -155,22 +155,6 @@ def fill(
         return fetch_locations(manifest, pages, source=line.source)
 
     assemble(work, stage=staging.plain, source=line.source, locate=locations, on_page=on_page)
-
-
-def _in_place(manifest: LocalManifest, number: int, staging: Staging, hash_seed: int) -> list[bool]:
-    """For each block of a page whether it is in its place in staging, from a run that was interrupted."""
-    start, blocks = manifest.starts[number], manifest.blocks(number)
-    if not _has_data(staging, manifest, start, sum(blocks.lengths)):
-        return []
-    return good_blocks(staging.plain.read_into, blocks, start=start, hash_seed=hash_seed)
-
-
-def _has_data(staging: Staging, manifest: LocalManifest, start: int, length: int) -> bool:
-    for file, offset, part in manifest.layout.parts(start, length):
-        for data_offset, data_length in staging.stage.data_ranges(file):
-            if data_offset < offset + part and offset < data_offset + data_length:
-                return True
-    return False
 
 
 def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:

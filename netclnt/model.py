@@ -67,7 +67,8 @@ def check_text(what: str, value: object, limit: int) -> str:
 class Entry:
     """One file, directory or symbolic link of a version.
 
-    ``path`` is relative to the image and ``""`` for the image itself; ``mode`` the permission bits; ``size`` in bytes
+    ``path`` is relative to the image and ``""`` for the image itself; ``mode`` the permission bits
+    (never set-user-id and its sisters: they belong to the host that gives the owner); ``size`` in bytes
     (0 unless a file); ``sha256`` the raw 32 bytes of a file's digest (empty otherwise); ``target`` a link's text.
     """
 
@@ -81,7 +82,7 @@ class Entry:
     def __post_init__(self) -> None:
         if self.path:
             check_path(self.path)
-        check_range("mode", self.mode, 0, 0o7777)
+        check_range("mode", self.mode, 0, 0o777)
         check_range("file size", self.size, 0, SIZE_MAX if self.type is EntryType.FILE else 0)
         wanted = 32 if self.type is EntryType.FILE else 0
         if len(self.sha256) != wanted:

@@ -15,7 +15,7 @@ from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_ma
 from netclnt.diff import Action, Change
 from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
-from netclnt.ledger import Held
+from netclnt.ledger import Held, Kept
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import has_content, take_facts
 from netclnt.model import CatalogState, Version
@@ -249,6 +249,10 @@ def _record(job: Job, manifest: LocalManifest) -> None:
     slave.ledger.record(held, take_facts(slave.root, version.name, manifest.entries))
     if old is not None and old.manifest in slave.root.kept():
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest)
-    for kept in slave.ledger.kept(version.name)[slave.keep :]:
+    for kept in sorted(slave.ledger.kept(version.name), key=_number, reverse=True)[slave.keep :]:
         slave.root.drop(kept.token)
         slave.ledger.drop_kept(kept.token)
+
+
+def _number(kept: Kept) -> int:
+    return kept.number

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from netclnt.checking import good_blocks
 from netclnt.errors import StorageError, StorageFailed
 from netclnt.layout import Layout
-from netclnt.model import Bytes
+from netclnt.model import Blocks, Bytes
 from netclnt.protocols import Reader, Stage
 from netclnt.seeds import Seed
 
@@ -27,11 +29,13 @@ def _opened(seed: Seed, path: str) -> Iterator[Reader]:
 
 
 class PlainStage:
-    """Reads and writes a stage's files by plain offset. As safe for threads as the stage."""
+    """Reads and writes a stage's files by plain offset. As safe for threads as the stage; but :meth:`good_blocks`, which knows
+    only what was there before anything was written, is for one thread."""
 
     def __init__(self, stage: Stage, layout: Layout) -> None:
         self._stage = stage
         self._layout = layout
+        self._ranges: dict[int, list[tuple[int, int]]] = {}
 
     def write(self, offset: int, data: Bytes) -> None:
         view = memoryview(data)
@@ -69,6 +73,22 @@ class PlainStage:
         view = memoryview(buffer)[:length]
         self.read_into(from_offset, view)
         self.write(offset, view)
+
+    def good_blocks(self, blocks: Blocks, *, start: int, hash_seed: int) -> list[bool]:
+        """For each block of a page whether it is in its place; empty where nothing was ever written to the page."""
+        length = sum(blocks.lengths)
+        if not any(self._has_data(*part) for part in self._layout.parts(start, length)):
+            return []
+        return good_blocks(self.read_into, blocks, start=start, hash_seed=hash_seed)
+
+    def _has_data(self, file: int, offset: int, length: int) -> bool:
+        ranges = self._ranges.get(file)
+        if ranges is None:
+            ranges = self._ranges[file] = list(self._stage.data_ranges(file))
+        index = bisect_right(ranges, (offset, 1 << 62)) - 1
+        before = index >= 0 and sum(ranges[index]) > offset
+        after = index + 1 < len(ranges) and ranges[index + 1][0] < offset + length
+        return before or after
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         done = 0

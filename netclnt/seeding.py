@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from netclnt.blockindex import Run, write_run
 from netclnt.chunking import block_id, cut
 from netclnt.errors import Damaged, ForbiddenName, StorageError
 from netclnt.ledger import Ledger
-from netclnt.localmanifests import OFFSET_BYTES, Manifests
-from netclnt.model import Entry, EntryType
+from netclnt.localmanifests import OFFSET_BYTES, LocalManifest, Manifests
+from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.naming import check_name
+from netclnt.plainstage import PlainStage
 from netclnt.protocols import Reader, Root, Stage
 from netclnt.seeds import Seed
 
@@ -89,17 +90,32 @@ class Seeding:
                 yield seed
 
     def staged(self, except_digest: str) -> Iterator[Seed]:
-        """What interrupted runs completed of versions that are no longer wanted."""
+        """What interrupted runs left in staging of versions that are no longer wanted."""
         for token in self._root.staged():
-            pages = self._ledger.journal(token)
-            manifest = self._manifests.open(token) if token != except_digest and pages else None
+            manifest = self._manifests.open(token) if token != except_digest else None
             if manifest is None:
                 continue
-            path = self._scratch / f"{token}.staged"
-            write_run(path, manifest.index_records(sorted(pages)), value_size=OFFSET_BYTES)
-            stage = self._root.stage(token)
-            stage.prepare(manifest.entries)
-            yield Seed(manifest.entries, Run(path), {}, partial(_StagedReader, stage, manifest.entries))
+            with closing(manifest):
+                stage = self._root.stage(token)
+                stage.prepare(manifest.entries)
+                path = self._scratch / f"{token}.staged"
+                write_run(path, self._staged_records(manifest, stage), value_size=OFFSET_BYTES)
+                yield Seed(manifest.entries, Run(path), {}, partial(_StagedReader, stage, manifest.entries))
+
+    def _staged_records(self, manifest: LocalManifest, stage: Stage) -> Iterator[bytes]:
+        journal = self._ledger.journal(manifest.digest)
+        plain = PlainStage(stage, manifest.layout)
+        for number, start in enumerate(manifest.starts):
+            if number in journal:
+                yield from manifest.index_records([number])
+                continue
+            blocks = manifest.blocks(number)
+            good = plain.good_blocks(blocks, start=start, hash_seed=self._hash_seed)
+            offset = start
+            for (id_, length), is_good in zip(blocks, good, strict=False):
+                if is_good and id_ != ZERO_ID:
+                    yield id_ + offset.to_bytes(OFFSET_BYTES, "little")
+                offset += length
 
     def others(self, name: str) -> Iterator[Seed]:
         """The largest other images of the root."""
