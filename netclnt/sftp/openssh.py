@@ -54,12 +54,12 @@ _OPTIONS = (
     "RequestTTY=no",
     "LogLevel=DEBUG1",  # tells the host key's fingerprint and whether the login succeeded
 )
-_PINNED = 'test "$1" = "$2" && echo "$3 $4 $5"'
+_PINNED = 'test "$1" != "$2" || echo "$3 $4 $5"'
 
 _FINGERPRINT = re.compile(r"debug1: Server host key: \S+ (SHA256:\S+)")
-_LOGGED_IN = re.compile(r"debug1: (Authentication succeeded|Entering interactive session)|^Authenticated to ")
 _NOISE = re.compile(r"debug\d: |Warning: |OpenSSH_|Authenticated to |\s*$")
-_BAD_KEY = re.compile(r'(?:Load key "(?P<path>[^"]*)": |Identity file (?P<path2>\S+) not accessible: )(?P<cause>.*)')
+_BAD_KEY = re.compile(r'Load key "[^"]*": (?P<cause>.*)')
+_KEY_ACCEPTED = re.compile(r"debug1: Server accepts key: ")
 _UNKNOWN = re.compile(r"No \S+ host key is known for|Host key verification failed")
 _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|REVOKED HOST KEY|[Hh]ost key .* revoked")
 _REFUSED = re.compile(r"Permission denied|Too many authentication failures|Password change required|Your password has expired")
@@ -186,7 +186,6 @@ class OpensshTransport:
         return self._refusal(self._chatter)
 
     def _refusal(self, said: _Chatter) -> NetclntError:
-        user = self._parent.user or ""
         last = said.last or "ssh ended without a word"
         if option := said.find(_OPTION):
             return Incompatible(what="ssh program", found=option[0], supported="OpenSSH 8.5 or newer")
@@ -197,12 +196,18 @@ class OpensshTransport:
         if said.find(_UNKNOWN):
             return HostKeyUnknown(address=self._address, fingerprint=said.fingerprint, known_hosts=self._known_hosts())
         if said.find(_REFUSED):
-            if (bad := said.find(_BAD_KEY)) and self._login.identity is not None:
-                return IdentityFileUnusable(path=str(self._login.identity), cause=bad["cause"])
-            return LoginRefused(what=WHAT, address=self._address, user=user, cause=last)
+            return self._login_failure(said)
         if said.find(_NO_SUBSYSTEM):
             return Incompatible(what="SFTP server", found="no sftp subsystem", supported="SFTP version 3")
         return Unreachable(what=WHAT, address=self._address, cause=last)
+
+    def _login_failure(self, said: _Chatter) -> NetclntError:
+        path = str(self._login.identity)
+        if self._login.identity is not None and (bad := said.find(_BAD_KEY)):
+            return IdentityFileUnusable(path=path, cause=bad["cause"])
+        if self._login.identity is not None and said.find(_KEY_ACCEPTED):  # and yet no signature followed
+            return IdentityFileUnusable(path=path, cause="it needs a passphrase; use an agent, or a key without one")
+        return LoginRefused(what=WHAT, address=self._address, user=self._parent.user or "", cause=said.last)
 
     def _known_hosts(self) -> str:
         return "" if self._login.host_key is not None else str(self._login.known_hosts_files[0])

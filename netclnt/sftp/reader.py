@@ -26,7 +26,9 @@ REQUESTS_MAX = 128
 READ_MIN = 32 * 1024
 """Every server answers as many bytes at once (draft, section 3): shorter answers never make requests shorter than this."""
 
-HANDLES = 8
+HANDLES = 64
+"""Most files open at the server at a time, if it allows twice as many."""
+
 _OF_THE_FILE = (StatusCode.NO_SUCH_FILE, StatusCode.PERMISSION_DENIED, StatusCode.FAILURE)
 
 
@@ -103,6 +105,7 @@ class SftpSource:
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._chunk = READ_MAX
         self._handles = HANDLES
+        self._open = 0
         self._reads = 0
         self._asked = 0
         self._bytes_received = 0
@@ -141,8 +144,8 @@ class SftpSource:
             while True:
                 more = more and self._refill(work, feed)
                 self._session.flush()
-                self._session.rest()
                 while work.done:
+                    self._session.rest()
                     yield work.done.popleft()
                 if work.error is not None:
                     raise work.error
@@ -157,31 +160,33 @@ class SftpSource:
 
     def _refill(self, work: _Work[R], feed: Iterator[R]) -> bool:
         """Ask for more while bytes in flight allow; False when ``feed`` is at its end."""
-        while work.error is None and self._room():
-            if work.splitting is None:
-                self._session.rest()
-                taken = next(feed, None)
-                if taken is None:
-                    return False
-                if not check_range("range length", taken.length, 0, SIZE_MAX):
-                    work.done.append((taken, b""))
-                    return True
-                check_range("range offset", taken.offset, 0, SIZE_MAX)
-                work.splitting = _Assembly(work, taken, missing=taken.length)
-                work.under_way += 1
-            else:
-                self._ask_piece(work, work.splitting)
+        while work.error is None and self._asked < self._in_flight and self._reads < REQUESTS_MAX:
+            if work.splitting is not None:
+                if not self._ask_piece(work, work.splitting):
+                    break
+                continue
+            self._session.rest()
+            taken = next(feed, None)
+            if taken is None:
+                return False
+            if not check_range("range length", taken.length, 0, SIZE_MAX):
+                work.done.append((taken, b""))
+                break
+            check_range("range offset", taken.offset, 0, SIZE_MAX)
+            work.splitting = _Assembly(work, taken, missing=taken.length)
+            work.under_way += 1
         return True
 
-    def _room(self) -> bool:
-        if not self._asked:
-            return True
-        return self._asked + self._chunk <= self._in_flight and self._reads < REQUESTS_MAX
-
-    def _ask_piece(self, work: _Work[R], assembly: _Assembly[R]) -> None:
+    def _ask_piece(self, work: _Work[R], assembly: _Assembly[R]) -> bool:
+        """Ask for the next bytes of a range; False if they, or one more open file, must wait for answers to others."""
+        self._start()
         wanted = assembly.range
-        file = self._file(wanted.path)
         length = min(self._chunk, wanted.length - assembly.asked)
+        if self._asked and self._asked + length > self._in_flight:
+            return False
+        file = self._file(wanted.path)
+        if file is None:
+            return False
         piece = _Read(file, assembly, wanted.offset + assembly.asked, length)
         assembly.asked += length
         if assembly.asked == wanted.length:
@@ -190,6 +195,7 @@ class SftpSource:
         self._asked += length
         file.unanswered += 1
         self._send(piece)
+        return True
 
     def _send(self, piece: _Read) -> None:
         file = piece.file
@@ -240,14 +246,16 @@ class SftpSource:
         if limits.handles:
             self._handles = max(1, min(HANDLES, limits.handles // 2))
 
-    def _file(self, path: str) -> _File:
+    def _file(self, path: str) -> _File | None:
+        """The file, open or about to be; None if too many others are in use."""
         file = self._files.get(path)
         if file is None:
             check_path(path)
-            self._start()
+            if self._open >= self._handles and not self._close_idle():
+                return None
             file = self._files[path] = _File(path)
+            self._open += 1
             self._session.ask(partial(wire.open_file, path=self._parent.path(path)), partial(self._opened, file))
-            self._close_idle(len(self._files) - self._handles, file)
         self._files.move_to_end(path)
         return file
 
@@ -259,6 +267,7 @@ class SftpSource:
                 for piece in backlog:
                     self._send(piece)
             case Status() if answer.code is not StatusCode.OK:
+                self._open -= 1
                 error = self._refused(file.path, answer)
                 for piece in backlog:
                     self._fail(piece, error)
@@ -276,11 +285,13 @@ class SftpSource:
             self._forget(name)
         return SourceMissing(path=path, cause=status.message or status.code.name)
 
-    def _close_idle(self, count: int, but: _File) -> None:
-        """Close up to ``count`` files that nobody reads just now, the longest unused first."""
-        idle = [file for file in self._files.values() if file.handle is not None and not file.unanswered and file is not but]
-        for file in idle[: max(0, count)]:
-            self._forget(file.path)
+    def _close_idle(self) -> bool:
+        """Close the file that was not read for the longest time; False if all are in use."""
+        for file in self._files.values():
+            if file.handle is not None and not file.unanswered:
+                self._forget(file.path)
+                return True
+        return False
 
     def _forget(self, path: str) -> None:
         """Open the file anew next time."""
@@ -293,6 +304,7 @@ class SftpSource:
         if file.forgotten and file.handle is not None and not file.unanswered:
             self._close_handle(file.handle)
             file.handle = None
+            self._open -= 1
 
     def _close_handle(self, handle: bytes) -> None:
         self._session.ask(partial(wire.close, handle=handle), _ignored)

@@ -293,7 +293,8 @@ def _status(number: int, body: _Body) -> Status:
         text = body.string(TEXT_MAX)
         body.string(TEXT_MAX)
     body.end()
-    return Status(number, StatusCode(code), text.decode("utf-8", "replace"))
+    readable = "".join(c if c.isprintable() else "?" for c in text.decode("utf-8", "replace"))
+    return Status(number, StatusCode(code), readable)
 
 
 def _attributes(number: int, body: _Body) -> Attributes:

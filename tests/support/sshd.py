@@ -126,7 +126,7 @@ def _launch(program: str, directory: Path, options: Sequence[str], *, sftp: bool
     for _ in range(5):  # another process may take the port between our look and the server's bind
         port = _free_port()
         config = directory / "sshd_config"
-        config.write_text("\n".join([*options, *_defaults(directory, port, sftp=sftp)]) + "\n")
+        config.write_text("\n".join([*options, *_defaults(directory, port, options, sftp=sftp)]) + "\n")
         with (directory / "sshd.log").open("wb") as log:
             command = [program, "-D", "-e", "-f", str(config)]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -144,8 +144,10 @@ def _free_port() -> int:
         return port
 
 
-def _defaults(directory: Path, port: int, *, sftp: bool) -> list[str]:
+def _defaults(directory: Path, port: int, options: Sequence[str], *, sftp: bool) -> list[str]:
+    often = [] if any("MaxStartups" in option for option in options) else ["MaxStartups 100"]  # here the last line wins
     return [
+        *often,
         f"Port {port}",
         f"ListenAddress {HOST}",
         f"HostKey {directory / 'host'}",
@@ -157,7 +159,6 @@ def _defaults(directory: Path, port: int, *, sftp: bool) -> list[str]:
         "KbdInteractiveAuthentication no",
         "PermitRootLogin yes",
         "PrintMotd no",
-        "MaxStartups 100",
         *(["Subsystem sftp internal-sftp"] if sftp else []),
     ]
 
