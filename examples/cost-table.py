@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Prints what syncs cost, as a table: ``cost-table.py ROOT FILE…``, each FILE what a ``netclnt --json sync`` into ROOT wrote."""
+"""Prints what syncs cost, as a table: ``cost-table.py DIR LABEL…``.
+
+For each LABEL, DIR holds what ``netclnt --json sync`` wrote in LABEL.sync, and what ``netclnt --json list`` wrote after it in
+LABEL.list.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,34 @@ from pathlib import Path
 HEADINGS = ("sync", "image", "bytes", "bytes fetched", "bytes reused", "seconds")
 
 
-def rows(path: Path, root: Path) -> Iterator[tuple[str, ...]]:
+def events(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rows(directory: Path, label: str) -> Iterator[tuple[str, ...]]:
     """One row an image, then one for the whole sync; ``bytes fetched`` there counts all that came by SFTP."""
-    for line in path.read_text().splitlines():
-        event = json.loads(line)
+    listed = {event["image"]: int(event["size"]) for event in events(directory / f"{label}.list") if event["type"] == "image"}
+    for event in events(directory / f"{label}.sync"):
         if event["type"] == "image":
-            yield row(path.stem, event["image"], f"{(root / event['image']).stat().st_size:,}", event)
+            yield row(label, event["image"], listed[event["image"]], event)
         if event["type"] == "summary":
-            yield row(path.stem, f"all ({event['queries']} queries, {event['sftp_connections']} SFTP connections)", "", event)
+            counts = f"all ({event['queries']} queries, {event['sftp_connections']} SFTP connections)"
+            yield row(label, counts, sum(listed.values()), event)
 
 
-def row(sync: str, image: str, size: str, event: dict[str, float]) -> tuple[str, ...]:
-    return sync, image, size, f"{event['bytes_fetched']:,}", f"{event['bytes_reused']:,}", f"{event['seconds']:.1f}"
+def row(label: str, name: str, size: int, event: dict[str, str]) -> tuple[str, ...]:
+    return (
+        label,
+        name,
+        f"{size:,}",
+        f"{int(event['bytes_fetched']):,}",
+        f"{int(event['bytes_reused']):,}",
+        f"{float(event['seconds']):.2f}",
+    )
 
 
-def main(root: str, *paths: str) -> None:
-    table = [HEADINGS, *(line for path in paths for line in rows(Path(path), Path(root)))]
+def main(directory: str, *labels: str) -> None:
+    table = [HEADINGS, *(cells for label in labels for cells in rows(Path(directory), label))]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     for cells in table:
         names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]

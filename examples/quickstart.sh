@@ -18,7 +18,16 @@ clean_up() {
 }
 trap clean_up EXIT
 
-run() { printf '$ %s\n' "$*" >&2; "$@"; }
+run() { # COMMAND...: shows it, the temporary directory shortened, and runs it
+  local word line='$'
+  for word in "$@"; do
+    word=${word//"$work"/WORK}
+    [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]] || word="'$word'"
+    line+=" $word"
+  done
+  printf '%s\n' "$line" >&2
+  "$@"
+}
 with_changes() { "$@" || [ $? = 4 ]; } # exit code 4 says: there are changes
 
 start_sshd() { # sets $port: a private server whose one account may only read, by SFTP
@@ -62,8 +71,8 @@ publish_all() {
 }
 
 sync_as() { # LABEL: syncs, and keeps the events for the table at the end
-  printf '$ netclnt --json sync >%s.jsonl\n' "$1" >&2
-  netclnt --json sync >"$work/$1.jsonl" || { cat "$work/$1.jsonl" >&2; return 1; }
+  run netclnt --json sync >"$work/$1.sync" || { tail -n 3 "$work/$1.sync" >&2; return 1; }
+  netclnt --json list >"$work/$1.list"
 }
 
 say "1 What is needed"
@@ -106,7 +115,7 @@ sync_as third
 run netclnt list
 
 say "7 What it cost"
-python "$top/examples/cost-table.py" "$work/site" "$work"/{first,second,third}.jsonl
+python "$top/examples/cost-table.py" "$work" first second third
 say "8 Are both sides equal?"
 (cd "$work/images" && sha256sum debian.ext4 debian.squashfs) | tee "$work/SHA256SUMS"
 (cd "$work/site" && sha256sum --check "$work/SHA256SUMS")
