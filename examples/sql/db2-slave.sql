@@ -1,5 +1,5 @@
 -- UNTESTED. Db2 takes accounts from the operating system: create the user netclnt_slave there, then, in the catalog's
--- database (created with CODESET UTF-8) and as the owner of the tables:
+-- database (CREATE DATABASE … USING CODESET UTF-8 … PAGESIZE 32 K) and as the owner of the tables:
 GRANT CONNECT ON DATABASE TO USER netclnt_slave;
 GRANT SELECT ON nc_state TO USER netclnt_slave;
 GRANT SELECT ON nc_image TO USER netclnt_slave;

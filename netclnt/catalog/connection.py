@@ -7,7 +7,7 @@ driver's errors where they arise, also while rows are fetched, and counts statem
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, Self
 
@@ -25,16 +25,13 @@ class Contended(LineBroken):
 class Cursor(Protocol):
     """The part of a DB-API cursor that is used."""
 
-    def fetchmany(self, size: int, /) -> list[object]: ...
+    def fetchmany(self, size: int, /) -> Sequence[Iterable[object]]: ...
 
     def close(self) -> None: ...
 
 
 class Connector(ABC):
     """One database, connected on first use. Not shared between threads."""
-
-    table_options = ""
-    """What this engine wants after a CREATE TABLE so that text is stored as Unicode and compared as bytes."""
 
     foreign: tuple[type[Exception], ...] = ()
     """The driver's errors."""
@@ -43,6 +40,12 @@ class Connector(ABC):
         self.address = address
         self.statements = 0
 
+    @property
+    def table_options(self) -> str:
+        """What this engine wants after a CREATE TABLE so that text is stored as Unicode and compared as bytes; known once
+        anything was asked."""
+        return ""
+
     def select(self, sql: str, params: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """The rows of one SELECT; sent when the first row is asked for."""
         with self.translated():
@@ -50,7 +53,7 @@ class Connector(ABC):
             cursor = self.cursor(sql, params)
             try:
                 while rows := cursor.fetchmany(FETCH_ROWS):
-                    yield from map(tuple, rows)  # type: ignore[arg-type]  # both drivers' rows are sequences
+                    yield from map(tuple, rows)
             finally:
                 # an answer not read to its end may be thrown away after its connection
                 with suppress(*self.foreign):

@@ -85,7 +85,7 @@ class OdbcConnector(Connector):
         self._may_create = True
 
     @property
-    def table_options(self) -> str:  # type: ignore[override]  # known only once connected
+    def table_options(self) -> str:
         if self._engine in ("MariaDB", "MySQL"):
             return " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         return ""
