@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from netclnt.assemble import Done, Work, assemble
 from netclnt.chunking import check_chunker
-from netclnt.errors import Damaged, NoSpace
+from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
 from netclnt.frames import HeldBack, Piece, locate
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_record
@@ -76,7 +76,13 @@ def get_manifest(wanted: Wanted, line: Line, *, reuse: Iterable[str]) -> LocalMa
     finally:
         for each in old:
             each.close()
-    check_chunker(manifest.head.chunker)
+    try:
+        check_chunker(manifest.head.chunker)
+        if manifest.head.hash_seed != line.hash_seed:
+            raise ForbiddenValue(what="hash seed", value=f"{manifest.head.hash_seed:016x}", rule="the catalog's")
+    except NetclntError:
+        manifest.close()
+        raise
     return manifest
 
 

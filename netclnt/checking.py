@@ -15,6 +15,7 @@ BUFFER_SIZE = 1 << 20
 ReadInto = Callable[[int, memoryview], int]
 """Fills a buffer from a plain offset; returns the bytes read, fewer only where the content ends."""
 
+_ZEROS = bytes(BUFFER_SIZE)
 EMPTY_SHA256 = hashlib.sha256().digest()
 
 
@@ -60,9 +61,19 @@ def good_blocks(read_into: ReadInto, blocks: Blocks, *, start: int, hash_seed: i
     buffer = bytearray(BUFFER_SIZE)
     for id_, length in blocks:
         if id_ == ZERO_ID:
-            good.append(not any(bytes(part).strip(b"\0") for part in read_parts(read_into, start, length, buffer)))
+            good.append(is_zero(read_into, start, length, buffer))
         else:
             block = memoryview(buffer)[:length]
             good.append(read_into(start, block) == length and block_id(block, hash_seed) == id_)
         start += length
     return good
+
+
+def is_zero(read_into: ReadInto, offset: int, length: int, buffer: bytearray) -> bool:
+    """Whether a range is there and reads as zeros."""
+    found = 0
+    for part in read_parts(read_into, offset, length, buffer):
+        if part != _ZEROS[: len(part)]:
+            return False
+        found += len(part)
+    return found == length

@@ -103,7 +103,7 @@ def ingest(
         pages.settle()
         packs.close()
         content.check_unchanged()
-        digest, head_bytes, head = _write_manifest(store, content.tree, reader.entries, pages, pages_file)
+        digest, head_bytes, head = _write_manifest(store, content.tree, hash_seed, reader.entries, pages, pages_file)
     return Ingested(digest, head_bytes, head, reader.entries, packs.bytes_new, packs.bytes_stored)
 
 
@@ -342,12 +342,13 @@ class _Frames:
 
 
 def _write_manifest(
-    store: Store, tree: bool, entries: list[Entry], pages: _Pages, pages_file: IO[bytes]
+    store: Store, tree: bool, hash_seed: int, entries: list[Entry], pages: _Pages, pages_file: IO[bytes]
 ) -> tuple[str, int, Head]:
     entry_rows, entry_stored = zip(*(encode_entries(page) for page in entry_pages(entries)), strict=True)
     head = Head(
         chunker=CHUNKER,
         tree=tree,
+        hash_seed=hash_seed,
         size=sum(entry.size for entry in entries),
         data=pages.data,
         entries=len(entries),

@@ -3,18 +3,18 @@
 A manifest is one file of the store. Its **head** lists its pages; the SHA-256 of the head is the manifest's digest in the
 catalog, and the head holds the SHA-256 of every page, so one digest vouches for all. All numbers are big-endian.
 
-Head: ``NCMANIF1``, chunker (one length byte, ASCII), flags (1 byte: 1 = tree), size of all files (8), the same without runs of
-zeros (8), number of entries (4), number of blocks (8), number of entry pages (4), number of block pages (4); then for each
-**entry page** SHA-256 (32), stored length (4), plain length (4), entries (4); for each **block page** SHA-256 (32), blocks (4),
-plain bytes (8), and the xxh3-128, under the hash seed, of its content without the runs of zeros (16). The pages follow the
-head in that order, without gaps.
+Head: ``NCMANIF1``, chunker (one length byte, ASCII), flags (1 byte: 1 = tree), hash seed (8), size of all files (8), the same
+without runs of zeros (8), number of entries (4), number of blocks (8), number of entry pages (4), number of block pages (4);
+then for each **entry page** SHA-256 (32), stored length (4), plain length (4), entries (4); for each **block page** SHA-256
+(32), blocks (4), plain bytes (8), and the xxh3-128, under the hash seed, of its content without the runs of zeros (16). The
+pages follow the head in that order, without gaps.
 
 Entry page: one zstd frame of entries, each: type (1: ``f``, ``d``, ``l``), mode (2), size (8), SHA-256 (32, files only), path
 (2 + UTF-8), target (2 + UTF-8, links only). Entries are in the order of their paths' components, the image itself (path
 ``""``) first. Block page: for each block its length (4), then for each block its id (16). The blocks of all files, in the order
 of the entries, form one stream of plain bytes: the version's **plain offset**s count along it.
 
-Pages are cut by content, so that a small change leaves nearly all pages as they were: :func:`entry_pages`, :func:`block_pages`.
+Pages are cut by content, so that a small change leaves nearly all pages as they were: :func:`entry_pages`, :func:`ends_page`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BLOCKS_MIN, BLOCKS_AVERAGE, BLOCKS_MAX = 64, 256, 512
 PAGES_MAX = 1 << 20
 ENTRY_PAGE_BYTES_MAX = ENTRIES_MAX * 9000
 
-_HEAD = struct.Struct(">BQQIQII")
+_HEAD = struct.Struct(">BQQQIQII")
 _ENTRY_PAGE = struct.Struct(">32sIII")
 _BLOCK_PAGE = struct.Struct(">32sIQ16s")
 _ENTRY = struct.Struct(">cHQ")
@@ -82,10 +82,12 @@ class BlockPage:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``size`` counts the bytes of all files, ``data`` those outside of runs of zeros: what a copy takes on disk."""
+    """``hash_seed`` is that of the block ids; ``size`` counts the bytes of all files, ``data`` those outside of runs of zeros:
+    what a copy takes on disk."""
 
     chunker: str
     tree: bool
+    hash_seed: int
     size: int
     data: int
     entries: int
@@ -196,7 +198,16 @@ def encode_head(head: Head) -> bytes:
         MAGIC,
         bytes([len(chunker)]),
         chunker,
-        _HEAD.pack(head.tree, head.size, head.data, head.entries, head.blocks, len(head.entry_pages), len(head.block_pages)),
+        _HEAD.pack(
+            head.tree,
+            head.hash_seed,
+            head.size,
+            head.data,
+            head.entries,
+            head.blocks,
+            len(head.entry_pages),
+            len(head.block_pages),
+        ),
     ]
     parts.extend(_ENTRY_PAGE.pack(page.digest, page.stored, page.plain, page.count) for page in head.entry_pages)
     parts.extend(_BLOCK_PAGE.pack(page.digest, page.count, page.plain, page.check) for page in head.block_pages)
@@ -217,7 +228,7 @@ def _decode_head(data: bytes, digest: str) -> Head:
         raise Incompatible(what="manifest", found=repr(data[: len(MAGIC)]), supported=repr(MAGIC))
     start = len(MAGIC) + 1 + data[len(MAGIC)]
     chunker = data[len(MAGIC) + 1 : start].decode("ascii")
-    flags, size, data_size, entries, blocks, n_entry_pages, n_block_pages = _HEAD.unpack_from(data, start)
+    flags, hash_seed, size, data_size, entries, blocks, n_entry_pages, n_block_pages = _HEAD.unpack_from(data, start)
     check_range("manifest flags", flags, 0, 1)
     check_range("size", size, 0, SIZE_MAX)
     check_range("size without zeros", data_size, 0, size)
@@ -240,7 +251,7 @@ def _decode_head(data: bytes, digest: str) -> Head:
     _check_sum("entries", entries, sum(page.count for page in entry_pages))
     _check_sum("blocks", blocks, sum(page.count for page in block_pages))
     _check_sum("size", size, sum(page.plain for page in block_pages))
-    return Head(chunker, bool(flags), size, data_size, entries, blocks, entry_pages, block_pages)
+    return Head(chunker, bool(flags), hash_seed, size, data_size, entries, blocks, entry_pages, block_pages)
 
 
 def check_entries(head: Head, entries: Sequence[Entry]) -> None:

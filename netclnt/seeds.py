@@ -15,17 +15,13 @@ _KEPT_OPEN_MAX = 32
 """A seed of at most so many files keeps them open; files of a larger tree are opened for each use."""
 
 
-class Seed:
-    """One local content whose blocks are known: an index from ids to plain offsets, and its files. The owner closes it.
-
-    ``pages`` maps digests of block pages to plain offsets, so that an unchanged page is found as a whole. ``open`` opens the
-    file with a path inside the content. Whether the bytes still are what the index says is checked by whoever copies them.
+class Local:
+    """One content on local disk, read by plain offset. ``open_file`` opens the file with a path inside the content. Safe to use
+    from several threads. The owner closes it.
     """
 
-    def __init__(self, entries: Sequence[Entry], index: Run, pages: dict[bytes, int], open_file: Callable[[str], Reader]) -> None:
+    def __init__(self, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> None:
         self.layout = Layout(entries)
-        self.index = index
-        self.pages = pages
         self._entries = entries
         self._open_file = open_file
         self._keep = len(self.layout.files) <= _KEPT_OPEN_MAX
@@ -36,6 +32,17 @@ class Seed:
         """(path, offset in that file, length) of each file that a range of plain bytes touches."""
         for number, start, part in self.layout.parts(offset, length):
             yield self._entries[number].path, start, part
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Fill a buffer from a plain offset; returns the bytes read, fewer only where a file is shorter than it should be."""
+        done = 0
+        for path, start, part in self.parts(offset, len(buffer)):
+            with self.reader(path) as reader:
+                got = reader.read_into(start, buffer[done : done + part])
+            done += got
+            if got < part:
+                break
+        return done
 
     @contextmanager
     def reader(self, path: str) -> Iterator[Reader]:
@@ -54,10 +61,26 @@ class Seed:
         yield kept
 
     def close(self) -> None:
-        self.index.close()
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
+
+
+class Seed(Local):
+    """A local content whose blocks are known: an index from ids to plain offsets, which it closes with itself.
+
+    ``pages`` maps digests of block pages to plain offsets, so that an unchanged page is found as a whole. Whether the bytes
+    still are what the index says is checked by whoever copies them.
+    """
+
+    def __init__(self, entries: Sequence[Entry], index: Run, pages: dict[bytes, int], open_file: Callable[[str], Reader]) -> None:
+        super().__init__(entries, open_file)
+        self.index = index
+        self.pages = pages
+
+    def close(self) -> None:
+        self.index.close()
+        super().close()
 
 
 class Seeds:

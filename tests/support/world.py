@@ -25,6 +25,7 @@ from netclnt.selection import Selection
 from netclnt.slave import Slave
 from netclnt.storecatalog import StoreCatalog
 from netclnt.sync import Result, forecast, sync
+from netclnt.verify import Verdict, verify
 
 IDENTITY = "0123456789abcdef" * 2
 HASH_SEED = 0x0123456789ABCDEF
@@ -130,6 +131,9 @@ class World:
     def forecast(self, selection: Selection | None = None, **changes: object) -> Result:
         self.events.clear()
         return forecast(self.slave(**changes), selection, observer=self.events.append)
+
+    def verify(self) -> list[Verdict]:
+        return list(verify(self.slave(), Selection(), observer=self.events.append))
 
     # --- what came of it
 

@@ -245,3 +245,36 @@ def test_an_interrupted_older_version_is_a_seed(world):
     world.sync()
     assert world.live("debian") == noise(1) + b"tail"
     assert world.done[0].bytes_fetched < BIG * 0.8
+
+
+def test_C19_verify_names_the_damaged_block_and_a_sync_mends_it(world):
+    files = {"boot/vmlinuz": noise(1, 300_000), "boot/initrd": noise(2, 9_000_000) + bytes(1 << 20)}
+    world.publish("os", files)
+    world.publish("debian", noise(3))
+    world.sync()
+    assert [verdict.damage for verdict in world.verify()] == [(), ()]
+    world.root.live["os/boot/initrd"].data[5_000_000] ^= 1
+    world.root.live["os/boot/initrd"].data[9_500_000] ^= 1
+    good, bad = world.verify()
+    assert not good.damage
+    first, second = bad.damage
+    assert first.path == second.path == "boot/initrd"
+    assert first.offset <= 5_000_000 < first.offset + first.length
+    assert first.length <= 65536
+    assert second.offset <= 9_500_000 < second.offset + second.length
+    assert world.ledger.get("os").damaged
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("os/boot/initrd") == files["boot/initrd"]
+    assert world.done[0].bytes_fetched < 300_000
+    assert [verdict.damage for verdict in world.verify()] == [(), ()]
+
+
+def test_C20_verify_sees_what_is_missing_or_too_short(world):
+    world.publish("os", {"a": noise(1, 1000), "b": noise(2, 1000)})
+    world.sync()
+    del world.root.live["os/a"]
+    del world.root.live["os/b"].data[500:]
+    (verdict,) = world.verify()
+    assert [damage.path for damage in verdict.damage] == ["a", "b"]
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("os/a") == noise(1, 1000)

@@ -1,0 +1,124 @@
+"""Verifying what a slave holds against its manifests: every page by its check, and on a mismatch every block by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from threading import local
+
+from netclnt.checking import BUFFER_SIZE, good_blocks, is_zero, page_matches, segments
+from netclnt.errors import StorageError
+from netclnt.events import ImageDone, Observer, Progressed
+from netclnt.ledger import Held
+from netclnt.localmanifests import LocalManifest
+from netclnt.look import take_facts
+from netclnt.model import EntryType
+from netclnt.seeds import Local
+from netclnt.selection import Selection
+from netclnt.slave import Slave
+from netclnt.workers import ordered_map
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is not what the version says: ``length`` bytes at ``offset`` of the file ``path`` inside the image (``""``:
+    the image itself); or, with length 0, the path as a whole, as ``problem`` says."""
+
+    path: str
+    offset: int
+    length: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One image, and all that is wrong with it."""
+
+    name: str
+    version: int
+    damage: tuple[Damage, ...]
+
+
+def verify(slave: Slave, selection: Selection, *, observer: Observer) -> Iterator[Verdict]:
+    """Read every held image inside the selection, with the root locked; the ledger then knows which are damaged.
+
+    An image that was only touched is recorded anew. The next sync mends what is damaged, block by block.
+    """
+    with slave.root.lock(slave.holder):
+        for held in slave.ledger.held():
+            if held not in selection:
+                continue
+            began = slave.monotonic()
+            verdict = _verify(slave, held, observer)
+            if held.damaged != bool(verdict.damage):
+                slave.ledger.mark_damaged(held.name, bool(verdict.damage))
+            result = "damaged" if verdict.damage else "verified"
+            observer(ImageDone(held.name, held.number, result, 0, 0, slave.monotonic() - began))
+            yield verdict
+
+
+def _verify(slave: Slave, held: Held, observer: Observer) -> Verdict:
+    manifest = slave.manifests.open(held.manifest)
+    if manifest is None:
+        problem = "its manifest is not in the state directory; the next sync fetches it"
+        return Verdict(held.name, held.number, (Damage("", 0, 0, problem),))
+    with closing(manifest):
+        damage = list(_wrong_entries(slave, held, manifest))
+        if not damage:
+            damage = list(_wrong_blocks(slave, held, manifest, observer))
+        if not damage:
+            slave.ledger.record(held, take_facts(slave.root, held.name, manifest.entries))
+        return Verdict(held.name, held.number, tuple(damage))
+
+
+def _wrong_entries(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[Damage]:
+    """What is missing, of another size or another type; content is not read."""
+    paths = [entry.path for entry in manifest.entries]
+    for entry, facts in zip(manifest.entries, slave.root.facts(held.name, paths), strict=True):
+        if facts is None:
+            yield Damage(entry.path, 0, 0, "missing")
+        elif entry.type is EntryType.FILE and facts.size != entry.size:
+            yield Damage(entry.path, 0, 0, f"{facts.size} bytes instead of {entry.size}")
+
+
+def _wrong_blocks(slave: Slave, held: Held, manifest: LocalManifest, observer: Observer) -> Iterator[Damage]:
+    with closing(Local(manifest.entries, partial(slave.root.open, held.name))) as content:
+        check = _PageCheck(manifest, content)
+        pages = range(len(manifest.starts))
+        for number, damage in enumerate(ordered_map(check, pages, threads=slave.threads, ahead=slave.threads * 2)):
+            done = manifest.starts[number] + manifest.head.block_pages[number].plain
+            observer(Progressed("verify", held.name, done, manifest.head.size, 0, 0))
+            yield from damage
+
+
+class _PageCheck:
+    """Checks one page of a content; called from several threads."""
+
+    def __init__(self, manifest: LocalManifest, content: Local) -> None:
+        self._manifest = manifest
+        self._content = content
+        self._buffers = local()
+
+    def __call__(self, number: int) -> list[Damage]:
+        manifest, read = self._manifest, self._content.read_into
+        start, blocks, head = manifest.starts[number], manifest.blocks(number), manifest.head
+        buffer: bytearray | None = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            buffer = self._buffers.buffer = bytearray(BUFFER_SIZE)
+        try:
+            check = head.block_pages[number].check
+            if page_matches(read, blocks, start=start, check=check, hash_seed=head.hash_seed, buffer=buffer) and all(
+                is_zero(read, start + offset, length, buffer) for zeros, offset, length in segments(blocks) if zeros
+            ):
+                return []
+            good = good_blocks(read, blocks, start=start, hash_seed=head.hash_seed)
+        except StorageError as error:
+            return [Damage("", 0, 0, str(error))]
+        damage: list[Damage] = []
+        for length, is_good in zip(blocks.lengths, good, strict=True):
+            if not is_good:
+                damage += [Damage(*part, "not what its block id says") for part in self._content.parts(start, length)]
+            start += length
+        return damage
