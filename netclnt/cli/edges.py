@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import grp
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import pwd
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
-from netclnt.cli.show import Column, Record, TextView, View
+from netclnt.cli.show import Column, Record, TextView, View, now
+from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.protocols import Catalog, Content
+from netclnt.errors import ConfigInvalid
+from netclnt.protocols import Catalog, Content, SlaveCatalog, Source
+from netclnt.selection import Selection
 
 if TYPE_CHECKING:
     from netclnt.cli.meter import Meter
+    from netclnt.cli.session import Session
     from netclnt.cli.show import Bar
     from netclnt.files.source import LocalContent
+    from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
     from netclnt.publish import Master
+    from netclnt.slave import Slave
 
+KEY = "id_ed25519"
+KNOWN_HOSTS = "known_hosts"
 LEDGER = "ledger.sqlite"
 TOC = "toc.sqlite"
 
@@ -128,6 +140,118 @@ def mark_root(config: SlaveConfig, *, anew: bool) -> None:
         with open_root(config.root, marker=known) as root:
             if root.marker and root.marker != known:
                 ledger.set_marker(root.marker)
+
+
+@contextmanager
+def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
+    """A slave's parts, closed at the end. Neither the catalog nor the parent is contacted before the first question.
+
+    Raises RootNotMounted, LedgerDamaged, StorageFailed, ConfigInvalid.
+    """
+    from netclnt.files.root import open_root
+    from netclnt.localmanifests import Manifests
+    from netclnt.sftp import open_source, parse_parent
+    from netclnt.slave import Slave
+
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(open_ledger(config)))
+        known = ledger.marker()
+        root = stack.enter_context(open_root(config.root, marker=known, ownership=_ownership(config)))
+        if known is None and root.marker:
+            ledger.set_marker(root.marker)
+        source = open_source(
+            parse_parent(config.parent),
+            transport="openssh" if config.transport == "openssh" else "paramiko",
+            identity=_own_or(config.identity, config.state / KEY),
+            known_hosts=_own_or(config.known_hosts, config.state / KNOWN_HOSTS),
+            host_key=config.host_key,
+            timeout=config.timeout,
+            retry_budget=config.retry_budget,
+            connections=config.connections,
+            observer=session.observe,
+        )
+        stack.callback(source.close)
+        seeds = {str(path): stack.enter_context(open_root(path, marker=None, writable=False)) for path in config.seed}
+        yield Slave(
+            name=config.name,
+            machine_id=_machine_id(),
+            root=root,
+            root_path=root.path,
+            ledger=ledger,
+            manifests=Manifests(config.state / "manifests"),
+            open_catalog=_offer_of(config, session, source, stack),
+            source=source,
+            seed_roots=seeds,
+            scratch=config.state / "scratch",
+            selection=Selection(config.select),
+            channel=config.channel,
+            adopt=config.adopt,
+            keep=config.keep,
+            report=config.report,
+            threads=threads(config.threads),
+            holder=session.holder,
+            now=now,
+            monotonic=monotonic,
+        )
+
+
+def _offer_of(config: SlaveConfig, session: Session, source: Source, stack: ExitStack) -> Callable[[], SlaveCatalog]:
+    """What opens the master's catalog anew: the database's, or that of the store."""
+    if config.catalog != "store":
+        from netclnt.catalog import open_catalog
+
+        return partial(open_catalog, config.catalog, password=session.password(config))
+    from netclnt.catalog.toc import open_toc
+    from netclnt.files.root import open_root
+    from netclnt.localmanifests import Manifests
+    from netclnt.storecatalog import TOC_NAME, StoreCatalog
+
+    place = config.state / "toc"
+    with storage("create", place):
+        place.mkdir(mode=0o700, exist_ok=True)
+    catalog = StoreCatalog(
+        source,
+        root=stack.enter_context(open_root(place, marker=None)),
+        manifests=Manifests(config.state / "toc-manifests"),
+        open_toc=partial(open_toc, place / TOC_NAME),
+        threads=threads(config.threads),
+    )
+    return lambda: catalog
+
+
+def _own_or(configured: Path | None, own: Path) -> Path | None:
+    """The file that the config names, else the slave's own if it is there."""
+    return configured or (own if own.exists() else None)
+
+
+def _ownership(config: SlaveConfig) -> Ownership:
+    """Raises ConfigInvalid for an account that this host does not know."""
+    from netclnt.files.workarea import Ownership
+
+    return Ownership(
+        owner=_account("owner", config.owner, lambda name: pwd.getpwnam(name).pw_uid),
+        group=_account("group", config.group, lambda name: grp.getgrnam(name).gr_gid),
+        mode=config.mode,
+    )
+
+
+def _account(key: str, name: str | None, find: Callable[[str], int]) -> int | None:
+    if name is None or name.isdecimal():
+        return None if name is None else int(name)
+    try:
+        return find(name)
+    except KeyError:
+        raise ConfigInvalid(
+            path="", problems=((f"slave.{key}", f"names an account that this host does not know: {name}"),)
+        ) from None
+
+
+def _machine_id() -> str:
+    """machine-id(5), or nothing where there is none."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def threads(wanted: int) -> int:

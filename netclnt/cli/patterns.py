@@ -10,22 +10,23 @@ from netclnt.naming import check_name
 from netclnt.selection import Selection
 
 
-def selection(patterns: tuple[str, ...], *, from_file: str | None, null: bool) -> Selection:
-    """Raises BadArgument, ForbiddenName for a listed name that can be no image's, StorageFailed."""
+def chosen(patterns: tuple[str, ...], *, from_file: str | None, null: bool) -> Selection | None:
+    """None if nothing was given. Raises BadArgument, ForbiddenName for a listed name that can be no image's, StorageFailed."""
     if null and from_file is None:
         raise BadArgument(argument="-0", problem="has a meaning only with --from-file")
     for pattern in patterns:
         _check(pattern)
+    if not patterns and from_file is None:
+        return None
     names = None if from_file is None else frozenset(_names(from_file, "\0" if null else "\n"))
     return Selection(patterns=patterns, names=names)
 
 
-def refuse_nothing(chosen: Selection, found: int) -> None:
-    """A pattern or list that was given and matches nothing is an error; raises NoSuchImage. An empty list is not one."""
-    if not found and chosen.patterns:
-        raise NoSuchImage(name=" ".join(chosen.patterns))
-    if not found and chosen.names:
-        raise NoSuchImage(name=" ".join(sorted(chosen.names)))
+def refuse_nothing(selection: Selection, found: int) -> None:
+    """Patterns or a list that match nothing are an error; raises NoSuchImage. An empty list selects nothing and is none."""
+    meant = [*selection.patterns, *sorted(selection.names or ())]
+    if not found and meant and selection.names != frozenset():
+        raise NoSuchImage(name=" ".join(meant))
 
 
 def _check(pattern: str) -> None:

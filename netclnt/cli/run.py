@@ -17,8 +17,8 @@ from netclnt.cli.errors import Explained, explain
 from netclnt.cli.output import OutputClosed, failure, silence_stdout, standard
 from netclnt.cli.parser import Globals
 from netclnt.cli.session import Session
-from netclnt.cli.show import View, now
-from netclnt.errors import ExitCode
+from netclnt.cli.show import now
+from netclnt.errors import ExitCode, outcome
 
 
 def run(options: Globals, command: str, body: Callable[[Session], ExitCode | None]) -> int:
@@ -27,7 +27,7 @@ def run(options: Globals, command: str, body: Callable[[Session], ExitCode | Non
     run_id = secrets.token_hex(8)
     view = edges.open_view(options, output, run_id=run_id, environment=os.environ)
     session = Session(command, run_id, now(), options, view, os.environ)
-    ending = _Ending(view, verbose=options.verbose)
+    ending = _Ending(session)
     try:
         with signals.handled(view.status), ending:
             view.started(command)
@@ -71,10 +71,9 @@ def output_failed(error: OSError) -> int:
 class _Ending:
     """Turns what ends a command into a told error and an exit code; lets a gone reader of standard output through."""
 
-    def __init__(self, view: View, *, verbose: int) -> None:
+    def __init__(self, session: Session) -> None:
         self.code = ExitCode.OK
-        self._view = view
-        self._verbose = verbose
+        self._session = session
 
     def __enter__(self) -> None:
         return None
@@ -83,10 +82,10 @@ class _Ending:
         if error is None or isinstance(error, OutputClosed):
             return False
         told = explain(error)
-        self.code = told.code
-        if told.code is ExitCode.BUG and self._verbose:
+        self.code = outcome(whole_run=[told.code], images=self._session.failures)
+        if told.code is ExitCode.BUG and self._session.options.verbose:
             traceback.print_exception(kind, error, trace, file=sys.stderr)
-        self._view.failed(told)
+        self._session.view.failed(told)
         return True
 
 

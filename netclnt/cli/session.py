@@ -9,11 +9,12 @@ from time import monotonic
 from typing import TypeVar
 
 from netclnt.cli import settings
+from netclnt.cli.errors import explain
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import View
 from netclnt.config import MasterConfig, SlaveConfig, Table
-from netclnt.errors import ConfigMissing
-from netclnt.events import Event
+from netclnt.errors import ConfigMissing, ExitCode
+from netclnt.events import Event, Failed
 
 T = TypeVar("T", bound=Table)
 
@@ -28,6 +29,7 @@ class Session:
     options: Globals
     view: View
     environment: Mapping[str, str]
+    failures: list[ExitCode] = field(default_factory=list)
     _began: float = field(default_factory=monotonic)
 
     @property
@@ -36,7 +38,9 @@ class Session:
         return monotonic() - self._began
 
     def observe(self, event: Event) -> None:
-        """The run's Observer."""
+        """The run's Observer. Keeps the codes of single images' failures, for the exit code of a run that is cut short."""
+        if isinstance(event, Failed):
+            self.failures.append(explain(event.error).code)
         self.view.observe(event)
 
     @property

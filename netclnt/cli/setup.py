@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from netclnt.cli.session import Session
 from netclnt.cli.settings import config_path, read_config, state_path
+from netclnt.cli.storage import storage
 from netclnt.config import Layer, Table, defaults, from_environment, from_flags, from_table, keys, read_tables, resolve
 from netclnt.config.text import render, replace_table
-from netclnt.errors import BadArgument, StorageFailed
+from netclnt.errors import BadArgument
 
 T = TypeVar("T", bound=Table)
 
@@ -57,7 +57,7 @@ def plan_table(table: type[T], session: Session, flags: Mapping[str, object], *,
 
 def write_config(path: Path, text: str) -> None:
     """Replace the config whole and durably; a new one can be read by owner and group, an old one keeps owner and mode."""
-    with _told("write", path):
+    with storage("write", path):
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".config.", encoding="utf-8", delete=False) as file:
@@ -79,7 +79,7 @@ def write_config(path: Path, text: str) -> None:
 
 def make_directory(path: Path, *, parents: bool, mode: int = 0o755) -> bool:
     """Whether it had to be made. Raises StorageFailed; also for a missing parent, unless ``parents``."""
-    with _told("create", path):
+    with storage("create", path):
         if path.is_dir():
             return False
         path.mkdir(mode=mode, parents=parents)
@@ -113,11 +113,3 @@ def _dress(descriptor: int, target: Path) -> None:
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
         os.fchown(descriptor, old.st_uid, old.st_gid)
-
-
-@contextmanager
-def _told(action: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageFailed(action=action, path=str(path), errno=error.errno or 0, cause=error.strerror or str(error)) from error

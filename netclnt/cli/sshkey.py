@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from netclnt.errors import IdentityFileUnusable, StorageFailed
 
-KEY_NAME = "id_ed25519"
 RESTRICTION = 'restrict,command="internal-sftp -R"'
 """sshd(8), AUTHORIZED_KEYS FILE FORMAT: nothing but reading by SFTP."""
 

@@ -124,7 +124,7 @@ def test_L8_a_bare_environment_and_closed_streams_are_enough(master):
 
 
 def test_L1_a_bug_shows_its_traceback_only_when_asked(master):
-    code = "import netclnt.cli.commands.list as x, sys; x.selection = None; from netclnt.cli.main import main; sys.exit(main())"
+    code = "import netclnt.cli.commands.list as x, sys; x.chosen = None; from netclnt.cli.main import main; sys.exit(main())"
     for words, wanted in ((["list"], False), (["-v", "list"], True)):
         done = subprocess.run([sys.executable, "-c", code, *words], env=master, capture_output=True, text=True, check=False)
         assert done.returncode == 1

@@ -8,7 +8,7 @@ from netclnt.cli import edges
 from netclnt.cli.command import config_flags, declare
 from netclnt.cli.session import Session
 from netclnt.cli.setup import make_directory, plan_table, write_config
-from netclnt.cli.sshkey import KEY_NAME, authorized_line, make_key
+from netclnt.cli.sshkey import authorized_line, make_key
 from netclnt.config import SlaveConfig, keys
 
 
@@ -35,7 +35,7 @@ def command(session: Session, *, force: bool, **flags: object) -> None:
         done.append(f"made {config.root}")
     edges.mark_root(config, anew=force)
     comment = f"netclnt-{config.name}"
-    identity = config.identity or config.state / KEY_NAME
+    identity = config.identity or config.state / edges.KEY
     if not config.identity and make_key(identity, comment=comment):
         done.append(f"made the key {identity}")
     line = authorized_line(identity, comment=comment)

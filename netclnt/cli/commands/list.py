@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netclnt.cli import edges
 from netclnt.cli.command import FROM_FILE, PATTERNS, ROLE, declare
-from netclnt.cli.patterns import refuse_nothing, selection
+from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import MasterConfig, SlaveConfig
@@ -33,11 +33,12 @@ def command(session: Session, *, patterns: tuple[str, ...], role: str | None, fr
     """List the images that this slave holds, or that this master offers.
 
     Columns: name, kind, version, size, state (held, pinned, damaged; offered), since when, note."""
-    chosen = selection(patterns, from_file=from_file, null=null)
+    selection = chosen(patterns, from_file=from_file, null=null)
     config = session.either(role)
     records = _held(config) if isinstance(config, SlaveConfig) else _offered(config, session.password(config))
-    found = [record for image, record in records if image in chosen]
-    refuse_nothing(chosen, len(found))
+    found = [record for image, record in records if selection is None or image in selection]
+    if selection:
+        refuse_nothing(selection, len(found))
     session.view.table("image", COLUMNS, found)
 
 

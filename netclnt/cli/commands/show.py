@@ -57,8 +57,12 @@ def _local(config: SlaveConfig, name: str) -> list[Record]:
 
 
 def _remote(session: Session, config: SlaveConfig, name: str) -> list[Record]:
-    with edges.open_offer(config, password=session.password(config), observer=session.observe) as catalog:
-        return _history(catalog, name, config.channel)
+    with edges.open_slave(config, session) as slave:
+        catalog = slave.open_catalog()
+        try:
+            return _history(catalog, name, config.channel)
+        finally:
+            catalog.close()
 
 
 def _published(config: MasterConfig, password: str | None, name: str) -> Sequence[Record]:

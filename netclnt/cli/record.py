@@ -1,0 +1,56 @@
+"""A run as the slave's own ledger remembers it, for ``status`` and the history."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from netclnt.cli.errors import explain
+from netclnt.cli.session import Session
+from netclnt.cli.show import now
+from netclnt.errors import ExitCode, NetclntError, outcome
+from netclnt.events import Event, Summed
+from netclnt.ledger import Ledger
+
+
+class Recorded:
+    """Within, a run is in the ledger: begun, and ended by :meth:`end` or by the error that leaves the block."""
+
+    def __init__(self, session: Session, ledger: Ledger) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._summed = Summed(0, 0, 0, 0.0, 0, 0)
+
+    def observe(self, event: Event) -> None:
+        """The run's Observer."""
+        if isinstance(event, Summed):
+            self._summed = event
+        self._session.observe(event)
+
+    def __enter__(self) -> Self:
+        self._ledger.start_run(self._session.run_id, self._session.command, self._session.started)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            return
+        told = explain(error)
+        code = outcome(whole_run=[told.code], images=self._session.failures)
+        # the error that ends the run is the one to tell, not that the ledger could not take it
+        with suppress(NetclntError):
+            self.end(code, generation=0, images_changed=self._summed.images_changed, message=told.sentence)
+
+    def end(self, code: ExitCode, *, generation: int, images_changed: int, message: str = "") -> None:
+        summed = self._summed
+        self._ledger.end_run(
+            self._session.run_id,
+            ended=now(),
+            code=int(code),
+            generation=generation,
+            images_changed=images_changed,
+            bytes_fetched=summed.bytes_fetched,
+            bytes_reused=summed.bytes_reused,
+            seconds=self._session.seconds,
+            message=message.replace("\n", " ")[:1000],
+        )
