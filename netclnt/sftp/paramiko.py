@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -23,12 +24,13 @@ from netclnt.errors import (
 )
 from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
+from netclnt.sftp.buffers import Pipe, ReadAhead
 from netclnt.sftp.hostkeys import Verdict
 from netclnt.sftp.identity import Login
 from netclnt.sftp.transport import WHAT
 
 _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_WINDOW = 64 * 1024 * 1024
+_WINDOW = 16 * 1024 * 1024
 _PACKET = 32 * 1024
 _KEEPALIVE = 15
 _PATIENCE = 4
@@ -129,7 +131,8 @@ class ParamikoTransport:
     def _handshake(self, known_types: list[str]) -> paramiko.Transport:
         assert self._socket is not None
         with self._refusals():
-            ssh = paramiko.Transport(self._socket, default_window_size=_WINDOW, default_max_packet_size=_PACKET)
+            ahead = cast(socket.socket, ReadAhead(self._socket))
+            ssh = paramiko.Transport(ahead, default_window_size=_WINDOW, default_max_packet_size=_PACKET)
             patience = self._timeout * _PATIENCE
             ssh.banner_timeout = ssh.handshake_timeout = ssh.auth_timeout = ssh.channel_timeout = patience
             options = ssh.get_security_options()
@@ -187,6 +190,7 @@ class ParamikoTransport:
     def _subsystem(self, ssh: paramiko.Transport) -> paramiko.Channel:
         with self._refusals():
             channel = ssh.open_session()
+            channel.in_buffer = cast(Any, Pipe())  # nothing comes before the subsystem is asked for
             try:
                 channel.invoke_subsystem("sftp")
             except paramiko.SSHException as error:
