@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
+from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.show import Column, Record, TextView, View, now
 from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
@@ -150,7 +151,6 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
     """
     from netclnt.files.root import open_root
     from netclnt.localmanifests import Manifests
-    from netclnt.sftp import open_source, parse_parent
     from netclnt.slave import Slave
 
     with ExitStack() as stack:
@@ -159,17 +159,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         root = stack.enter_context(open_root(config.root, marker=known, ownership=_ownership(config)))
         if known is None and root.marker:
             ledger.set_marker(root.marker)
-        source = open_source(
-            parse_parent(config.parent),
-            transport="openssh" if config.transport == "openssh" else "paramiko",
-            identity=_own_or(config.identity, config.state / KEY),
-            known_hosts=_own_or(config.known_hosts, config.state / KNOWN_HOSTS),
-            host_key=config.host_key,
-            timeout=config.timeout,
-            retry_budget=config.retry_budget,
-            connections=config.connections,
-            observer=session.observe,
-        )
+        source = PostponedSource(config.parent, partial(_open_source, config, session))
         stack.callback(source.close)
         seeds = {str(path): stack.enter_context(open_root(path, marker=None, writable=False)) for path in config.seed}
         yield Slave(
@@ -193,6 +183,22 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             now=now,
             monotonic=monotonic,
         )
+
+
+def _open_source(config: SlaveConfig, session: Session) -> Source:
+    from netclnt.sftp import open_source, parse_parent
+
+    return open_source(
+        parse_parent(config.parent),
+        transport="openssh" if config.transport == "openssh" else "paramiko",
+        identity=_own_or(config.identity, config.state / KEY),
+        known_hosts=_own_or(config.known_hosts, config.state / KNOWN_HOSTS),
+        host_key=config.host_key,
+        timeout=config.timeout,
+        retry_budget=config.retry_budget,
+        connections=config.connections,
+        observer=session.observe,
+    )
 
 
 def _offer_of(config: SlaveConfig, session: Session, source: Source, stack: ExitStack) -> Callable[[], SlaveCatalog]:

@@ -95,6 +95,15 @@ def _unreachable(error: e.Unreachable) -> Words:
     )
 
 
+def _damaged(error: e.Damaged) -> Words:
+    if error.what == "image":
+        return f"The image {safe(error.where)} is damaged: {safe(error.problem)}.", f"netclnt verify --repair {safe(error.where)}"
+    return (
+        f"The {safe(error.what)} at {safe(error.where)} is damaged: {safe(error.problem)}.",
+        "run it again; if it stays so, publish the image again on the master",
+    )
+
+
 def _storage_failed(error: e.StorageFailed) -> Words:
     return f"Cannot {safe(error.action)} {safe(error.path)}: {safe(error.cause)}.", _storage_hint(error)
 
@@ -148,7 +157,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     ),
     e.SourceMissing: lambda x: (
         f"The store lacks {safe(x.path)}: {safe(x.cause)}.",
-        "try again later; if it stays so, on the master: netclnt verify --store",
+        "try again later; if it stays so, publish the image again, or restore that file, on the master",
     ),
     e.LoginRefused: _login_refused,
     e.HostKeyUnknown: _host_key_unknown,
@@ -157,10 +166,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         f"The private key {safe(x.path)} cannot be used: {safe(x.cause)}.",
         f"netclnt init slave makes one; or check this one: ssh-keygen -yf {safe(x.path)}",
     ),
-    e.Damaged: lambda x: (
-        f"The {safe(x.what)} at {safe(x.where)} is damaged: {safe(x.problem)}.",
-        "on the master: netclnt verify --store",
-    ),
+    e.Damaged: _damaged,
     e.ContentMismatch: lambda x: (
         f"{safe(x.image)}{'/' + safe(x.path) if x.path else ''} has SHA-256 {safe(x.found)}, not {safe(x.expected)}.",
         f"netclnt sync {safe(x.image)}",
@@ -171,7 +177,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     ),
     e.ForbiddenValue: lambda x: (
         f"{safe(x.what)} is {safe(x.value)[:100]}; it must be {safe(x.rule)}.",
-        "on the master: netclnt verify",
+        "look at what the master's catalog or store holds there",
     ),
     e.ForeignMaster: lambda x: (
         f"The catalog is of another master ({safe(x.found)}) than this slave follows ({safe(x.expected)}).",

@@ -13,7 +13,7 @@ from netclnt.cli.errors import explain
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import View
 from netclnt.config import MasterConfig, SlaveConfig, Table
-from netclnt.errors import ConfigMissing, ExitCode
+from netclnt.errors import ExitCode
 from netclnt.events import Event, Failed
 
 T = TypeVar("T", bound=Table)
@@ -57,15 +57,9 @@ class Session:
         return settings.load(SlaveConfig, self.options.config, self.environment, flags)
 
     def either(self, role: str | None) -> MasterConfig | SlaveConfig:
-        """The config of the role asked for; without one, the slave's if this host is a slave, else the master's."""
-        if role == "master":
-            return self.master()
-        try:
-            return self.slave()
-        except ConfigMissing:
-            if role == "slave":
-                raise
-            return self.master()
+        """The config of the role asked for; without one, the slave's unless the config knows only a master."""
+        wanted = role or settings.only_role(self.options.config, self.environment) or "slave"
+        return self.master() if wanted == "master" else self.slave()
 
     def password(self, config: MasterConfig | SlaveConfig) -> str | None:
         return settings.catalog_password(config, self.environment)

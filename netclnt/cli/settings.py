@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from netclnt.config import (
+    REQUIRED,
     Layer,
     MasterConfig,
     SlaveConfig,
@@ -18,6 +19,7 @@ from netclnt.config import (
     from_environment,
     from_flags,
     from_table,
+    keys,
     read_tables,
     resolve,
 )
@@ -72,9 +74,17 @@ def load(table: type[T], explicit: str | None, environment: Mapping[str, str], f
         from_environment(table, environment),
         from_table(table, tables.get(table.TABLE, {})),
     ]
-    if table.TABLE not in tables and not any(given):
+    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
+    if table.TABLE not in tables and not any(required & layer.keys() for layer in given):
         raise ConfigMissing(path=str(path), section=table.TABLE)
     return resolve(table, *given, defaults(table, state=state_path(environment), layers=given), path=path)
+
+
+def only_role(explicit: str | None, environment: Mapping[str, str]) -> str | None:
+    """The one role that the config has a table for; None if there are both, or none. Raises as :func:`load`."""
+    path = config_path(explicit, environment)
+    tables = read_tables(read_config(path) or "", path=path)
+    return next(iter(tables)) if len(tables) == 1 else None
 
 
 def catalog_password(config: MasterConfig | SlaveConfig, environment: Mapping[str, str]) -> str | None:

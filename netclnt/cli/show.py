@@ -127,6 +127,7 @@ class TextView:
             self.note(self.meter.line())
 
     def table(self, _: str, columns: Sequence[Column], records: Iterable[Record], /) -> None:
+        self._close_bar()
         if self.terminal.tables:
             self.terminal.print_table(self.output.stdout, columns, records)
             return
@@ -135,6 +136,7 @@ class TextView:
         self.output.flush()
 
     def result(self, _: str, __: Record, lines: Sequence[str], /) -> None:
+        self._close_bar()
         for line in lines:
             self.output.data(line)
         self.output.flush()
@@ -157,11 +159,14 @@ class TextView:
         self._say(f"netclnt: {prefix}{explained.sentence}" + (f"\n  hint: {explained.hint}" if explained.hint else ""))
 
     def ended(self, code: ExitCode) -> ExitCode:
+        self._close_bar()
+        return code
+
+    def _close_bar(self) -> None:
         with self.lock:
             if self._bar:
                 self._bar.close()
                 self._bar = None
-        return code
 
     def status(self) -> str:
         return self.meter.line()
@@ -175,7 +180,8 @@ def event_line(event: Event, *, verbose: int) -> str:
     """An event as a line of plain text, or nothing."""
     match event:
         case ImageDone(image=image, version=version, result=result):
-            return f"{safe(image)}@{version} {safe(result)}: {_moved(event)}"
+            moved = event.bytes_fetched or event.bytes_reused
+            return f"{safe(image)}@{version} {safe(result)}: {_moved(event) if moved else human_seconds(event.seconds)}"
         case Warned(message=message):
             return f"netclnt: warning: {safe(message)}"
         case Summed():

@@ -57,7 +57,7 @@ class JsonView:
         if self._clock() < self._next_progress:
             return
         self._next_progress = self._clock() + 1.0
-        self._emit("progress", **asdict(event), rate=round(self.meter.rate), eta_seconds=_rounded(self.meter.eta))
+        self._emit("progress", **asdict(event), rate=round(self.meter.rate), eta_seconds=self.meter.eta)
 
     def table(self, kind: str, _: Sequence[Column], records: Iterable[Record], /) -> None:
         for record in records:
@@ -104,8 +104,5 @@ class JsonView:
 
     def _line(self, kind: str, fields: Record) -> str:
         record = {"type": kind, "time": now(), "run_id": self.run_id} | dict(fields)
-        return json.dumps(record, default=str, separators=(",", ":"))
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
+        rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in record.items()}
+        return json.dumps(rounded, default=str, separators=(",", ":"))

@@ -22,22 +22,38 @@ from netclnt.cli.show import Column, Record, plain
 from netclnt.cli.text import human_bytes, human_seconds, safe
 
 _NARROW = 80
+_FOLDED = 24
+_COLUMNS_MIN = 3
 _UPDATE_SECONDS = 0.1
 
 
 def print_table(stream: TextIO, columns: Sequence[Column], records: Iterable[Record], *, color: bool) -> None:
     """Raises OutputClosed, StorageFailed."""
+    console = _console(stream, color=color)
+    rows = [[_shown(column, record.get(column.field)) for column in columns] for record in records]
+    if not rows:
+        return
+    fitting = _fitting([column.title for column in columns], rows, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
+    for column in columns[:fitting]:
         number = column.form in ("number", "bytes", "seconds")
         table.add_column(column.title, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for record in records:
-        table.add_row(*(Text(_shown(column, record.get(column.field))) for column in columns))
+    for row in rows:
+        table.add_row(*map(Text, row[:fitting]))
     try:
-        _console(stream, color=color).print(table)
+        console.print(table)
         stream.flush()
     except OSError as error:
         raise failure(error) from None
+
+
+def _fitting(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many columns, from the left, a terminal of that width can show; long values are folded before a column is left out."""
+    widths = [min(max(map(len, cells)), _FOLDED) + 2 for cells in zip(titles, *rows, strict=True)]
+    count = len(widths)
+    while count > _COLUMNS_MIN and sum(widths[:count]) - 2 > width:
+        count -= 1
+    return count
 
 
 class ProgressBar:
@@ -100,6 +116,8 @@ class _Figures(ProgressColumn):
         if self._narrow:
             return Text(f"{share}{rate}")
         left = "" if self._meter.eta is None else f", {human_seconds(self._meter.eta)} left"
+        if not event.bytes_fetched and not event.bytes_reused:
+            return Text(f"{share}{self._meter.amount()}, {rate}{left}")
         moved = f"{human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
         return Text(f"{share}{self._meter.amount()}, {rate}{left}; {moved}")
 

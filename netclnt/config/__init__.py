@@ -13,9 +13,10 @@ from netclnt.config.resolve import (
     require,
     resolve,
 )
-from netclnt.config.tables import Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
+from netclnt.config.tables import REQUIRED, Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
 
 __all__ = [
+    "REQUIRED",
     "TABLES",
     "Config",
     "Given",

@@ -15,7 +15,7 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
 from netclnt.errors import ExitCode, Locked
-from netclnt.events import Changed, Event, Planned
+from netclnt.events import Changed, Event, Planned, Summed
 from netclnt.selection import Selection
 from netclnt.slave import Slave
 from netclnt.sync import Result, forecast, sync
@@ -90,7 +90,7 @@ def _forecast(session: Session, slave: Slave, selection: Selection | None) -> tu
             changes[event.image] = event
         elif isinstance(event, Planned):
             plans.append(_plan_record(changes[event.image], event))
-        else:
+        elif session.options.json or not isinstance(event, Summed):  # the totals of a plan would read as those of a sync
             session.observe(event)
 
     result = forecast(slave, selection, observer=observe)

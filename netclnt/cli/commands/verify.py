@@ -1,0 +1,91 @@
+"""``netclnt verify``: what this slave holds, hashed and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from netclnt.cli import edges
+from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.patterns import chosen, refuse_nothing
+from netclnt.cli.record import Recorded
+from netclnt.cli.session import Session
+from netclnt.cli.show import Column, Record
+from netclnt.config import SlaveConfig
+from netclnt.errors import Damaged, ExitCode, outcome
+from netclnt.events import Failed
+from netclnt.selection import Selection
+from netclnt.slave import Slave
+from netclnt.sync import sync
+from netclnt.verify import Verdict, verify
+
+COLUMNS = (
+    Column("image", "image"),
+    Column("version", "version", "number"),
+    Column("path", "path"),
+    Column("offset", "offset", "number"),
+    Column("length", "length", "number"),
+    Column("problem", "problem"),
+)
+
+
+@declare(
+    "verify",
+    examples=["netclnt verify", "netclnt verify 'debian/*' --repair"],
+    params=[
+        PATTERNS,
+        *FROM_FILE,
+        click.Option(["--repair"], is_flag=True, help="Fetch what is damaged, block by block."),
+        *config_flags(SlaveConfig, "threads"),
+    ],
+)
+def command(
+    session: Session, *, patterns: tuple[str, ...], from_file: str | None, null: bool, repair: bool, **flags: object
+) -> ExitCode:
+    """Read every image that this slave holds and compare it with its version. Exit code 7 (INTEGRITY) when something is damaged
+    and was not repaired. Contacts nobody without --repair.
+
+    Columns, a damaged place a line: image, version, path inside the image, offset, length, problem."""
+    selection = chosen(patterns, from_file=from_file, null=null)
+    config = session.slave(**flags)
+    with edges.open_slave(config, session) as slave, Recorded(session, slave.ledger) as recorded:
+        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe))
+        if selection:
+            refuse_nothing(selection, len(verdicts))
+        session.view.table("damage", COLUMNS, _records(verdicts))
+        damaged = [verdict for verdict in verdicts if verdict.damage]
+        code = _repair(slave, damaged, recorded) if repair and damaged else _told(damaged, recorded)
+        recorded.end(code, generation=0, images_changed=0)
+    return code
+
+
+def _told(damaged: list[Verdict], recorded: Recorded) -> ExitCode:
+    for verdict in damaged:
+        first = verdict.damage[0]
+        more = f", and {len(verdict.damage) - 1} more" if len(verdict.damage) > 1 else ""
+        place = f"{first.path or verdict.name} at {first.offset}" if first.length else first.path or verdict.name
+        recorded.observe(Failed(verdict.name, Damaged("image", verdict.name, f"{place}: {first.problem}{more}")))
+    return ExitCode.INTEGRITY if damaged else ExitCode.OK
+
+
+def _repair(slave: Slave, damaged: list[Verdict], recorded: Recorded) -> ExitCode:
+    """Let a sync fetch what is damaged. What is no longer offered stays damaged."""
+    names = frozenset(verdict.name for verdict in damaged)
+    result = sync(slave, Selection(names=names), observer=recorded.observe)
+    left = {held.name for held in slave.ledger.held() if held.damaged}
+    still = _told([verdict for verdict in damaged if verdict.name in left], recorded)
+    return outcome(whole_run=[result.exit_code, still])
+
+
+def _records(verdicts: list[Verdict]) -> Iterator[Record]:
+    for verdict in verdicts:
+        for damage in verdict.damage:
+            yield {
+                "image": verdict.name,
+                "version": verdict.version,
+                "path": damage.path,
+                "offset": damage.offset,
+                "length": damage.length,
+                "problem": damage.problem,
+            }
