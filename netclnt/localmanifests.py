@@ -99,6 +99,9 @@ class Manifests:
         with _storage("create", directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def __contains__(self, digest: str) -> bool:
+        return self._path(digest).exists()
+
     def open(self, digest: str) -> LocalManifest | None:
         """The manifest if it is here and whole."""
         path = self._path(digest)

@@ -13,7 +13,12 @@ from netclnt.model import Entry, EntryType
 from netclnt.protocols import Facts, Root
 
 
-def looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
+def is_as_recorded(root: Root, ledger: Ledger, manifests: Manifests, held: Held) -> bool:
+    """Whether an image looks as it did when it was recorded, and its manifest is at hand."""
+    return not held.damaged and held.manifest in manifests and _looks_as_recorded(root, held.name, ledger.facts(held.name))
+
+
+def _looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
     """Whether every path of an image has the size, mtime and inode it was recorded with."""
     paths = list(facts)
     return bool(paths) and list(root.facts(name, paths)) == [facts[path] for path in paths]
@@ -42,9 +47,10 @@ def _comparable(entry: Entry) -> tuple[str, EntryType, int, int, bytes, str]:
 
 
 def recheck(root: Root, ledger: Ledger, manifests: Manifests) -> None:
-    """Hash every image that no longer looks as recorded: one that is still what it was is recorded anew, else it is damaged."""
+    """Hash every image that is not as recorded: one that is still what it was is recorded anew, else it is damaged. One whose
+    manifest is gone counts as damaged until the manifest is fetched again."""
     for held in ledger.held():
-        if looks_as_recorded(root, held.name, ledger.facts(held.name)):
+        if is_as_recorded(root, ledger, manifests, held):
             continue
         manifest = manifests.open(held.manifest)
         if manifest is None:

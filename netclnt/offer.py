@@ -9,7 +9,7 @@ from netclnt.diff import Change, diff
 from netclnt.errors import ForeignMaster, NetclntError
 from netclnt.events import Catalog, Changed, Observer, Warned
 from netclnt.ledger import Applied
-from netclnt.look import looks_as_recorded, recheck
+from netclnt.look import is_as_recorded, recheck
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import SlaveCatalog
 from netclnt.selection import Selection
@@ -104,10 +104,7 @@ def _check_identity(slave: Slave, state: CatalogState) -> None:
 
 
 def _is_as_recorded(slave: Slave) -> bool:
-    return all(
-        not held.damaged and looks_as_recorded(slave.root, held.name, slave.ledger.facts(held.name))
-        for held in slave.ledger.held()
-    )
+    return all(is_as_recorded(slave.root, slave.ledger, slave.manifests, held) for held in slave.ledger.held())
 
 
 def _say_seen(slave: Slave, catalog: SlaveCatalog, state: CatalogState, observer: Observer) -> None:

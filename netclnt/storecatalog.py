@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from netclnt.bring import Line, Wanted, fill, get_manifest, make_plan, prepare
-from netclnt.errors import Incompatible
+from netclnt.errors import Damaged, Incompatible, TrustError
 from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
 from netclnt.localmanifests import Manifests
 from netclnt.model import CatalogState, HeldVersion, Report, Version
@@ -74,10 +74,25 @@ class StoreCatalog:
             self.state()
         assert self._head is not None
         if self._toc is None:
-            if self._manifests.digests() != [self._head.toc]:
-                self._fetch(self._head)
+            self._toc = self._local_toc(self._head)
+        if self._toc is None:
+            self._fetch(self._head)
             self._toc = self._open_toc()
         return self._toc
+
+    def _local_toc(self, head: StoreHead) -> CatalogReader | None:
+        """The TOC that lies here, if it is the one that HEAD speaks of."""
+        if self._root.type(TOC_NAME) != "file":
+            return None
+        toc = self._open_toc()
+        try:
+            found = toc.state()
+            if (found.identity, found.generation) == (head.state.identity, head.state.generation):
+                return toc
+        except (Damaged, Incompatible, TrustError):
+            pass  # whatever lies here is fetched anew
+        toc.close()
+        return None
 
     def _fetch(self, head: StoreHead) -> None:
         line = Line(self._source, self._manifests, head.state.hash_seed, self._threads)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netclnt.catalog.toc import open_toc, update_toc
-from netclnt.events import Event, ImageDone, Planned, Summed
+from netclnt.events import Event, ImageDone, Observer, Planned, Summed
 from netclnt.files.source import open_content
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import Manifests
@@ -20,7 +20,7 @@ from netclnt.memory.source import MemorySource
 from netclnt.memory.store import MemoryStore
 from netclnt.model import DEFAULT_CHANNEL, Kind, Requirement
 from netclnt.protocols import Content
-from netclnt.publish import Master, Published, Request, publish
+from netclnt.publish import Master, Published, Request, publish, refresh_head
 from netclnt.selection import Selection
 from netclnt.slave import Slave
 from netclnt.storecatalog import StoreCatalog
@@ -51,6 +51,7 @@ class World:
         self.source = MemorySource(self.store.files)
         self.manifests = Manifests(self.directory / "manifests")
         (self.directory / "master").mkdir()
+        refresh_head(self.master())
 
     # --- the master
 
@@ -127,6 +128,10 @@ class World:
     def sync(self, selection: Selection | None = None, **changes: object) -> Result:
         self.events.clear()
         return sync(self.slave(**changes), selection, observer=self.events.append)
+
+    def sync_observed(self, observer: Observer) -> Result:
+        """A sync that may be stopped by its observer."""
+        return sync(self.slave(adopt=True), None, observer=observer)
 
     def forecast(self, selection: Selection | None = None, **changes: object) -> Result:
         self.events.clear()

@@ -1,0 +1,187 @@
+"""M1: random histories of a master and a slave, with the oracle after each step.
+
+The oracle: what is live is byte for byte some published version; what the admin put there is untouched; the ledger claims nothing
+that the root lacks; and one fault-free run more brings the slave to the master's offer, after which a further one does nothing.
+"""
+
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from netclnt.errors import ExitCode, NetclntError, StorageFailed
+from netclnt.events import Event, ImageDone, Progressed
+from netclnt.ledger import Ledger
+from netclnt.look import has_content
+from netclnt.memory.source import Corruption, MemorySource
+from netclnt.publish import read_entries
+from tests.support.world import World
+
+NAMES = st.sampled_from(["debian", "os/tree", "os/other"])
+SEEDS = st.integers(0, 5)
+SIZES = st.sampled_from([0, 1, 5_000, 70_000, 400_000, 1_500_000])
+ADMINS_FILE = b"the admin's own"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
+class Machine(RuleBasedStateMachine):
+    @initialize(store_catalog=st.booleans())
+    def begin(self, store_catalog):
+        self.directory = Path(tempfile.mkdtemp(prefix="netclnt-machine."))
+        self.world = World(self.directory, store_catalog=store_catalog)
+        self.world.root.put_file("admin/notes.txt", ADMINS_FILE)
+        self.published = {}
+        self.offered = {}
+        self.damaged = set()
+
+    def teardown(self):
+        if hasattr(self, "world"):
+            self.world.ledger.close()
+            shutil.rmtree(self.directory)
+
+    # --- the master
+
+    @rule(name=NAMES, seed=SEEDS, size=SIZES, moved=st.booleans(), zeros=st.sampled_from([0, 40_000, 300_000]))
+    def publish(self, name, seed, size, moved, zeros):
+        data = noise(seed, size) + bytes(zeros)
+        if moved:
+            data = data[size // 3 :] + noise(99, 50_000) + data[: size // 3]
+        files = {"a/data": data, "b": noise(seed + 1, 1000), "empty": b""} if name == "os/tree" else data
+        version = self.world.publish(name, files).version
+        self.published.setdefault(name, set()).add(version.manifest)
+        self.offered[name] = version
+
+    @rule(name=NAMES)
+    def publish_again(self, name):
+        """What is published already adds no version, however it is published."""
+        if name not in self.offered or self.offered[name].tree:
+            return
+        entries = read_entries(self.world.store, self.offered[name])
+        if entries[0].size == 0:
+            again = self.world.publish(name, b"")
+            assert not again.new
+            assert again.version.number == self.offered[name].number
+
+    # --- faults
+
+    @rule(name=NAMES, where=st.floats(0, 1))
+    def corrupt(self, name, where):
+        path = f"{name}/a/data" if name == "os/tree" else name
+        node = self.world.root.live.get(path)
+        if node is not None and node.data and self.world.ledger.get(name):
+            node.data[int(where * (len(node.data) - 1))] ^= 0xFF
+            self.world.root.touch(node)
+            self.damaged.add(name)
+
+    @rule(after=st.integers(0, 2_000_000))
+    def sync_while_the_line_breaks(self, after):
+        self.world.source.cut_after = after
+        self.faulty_sync()
+        self.new_line()
+
+    @rule(call=st.sampled_from(["prepare", "write", "copy", "sync", "seal", "show", "facts", "stage"]))
+    def sync_while_the_disk_fails(self, call):
+        self.world.root.faults[call] = StorageFailed(action=call, path="memory", errno=5, cause="injected")
+        self.faulty_sync()
+        self.world.root.faults.clear()
+
+    @rule(event=st.sampled_from([Progressed, ImageDone]), count=st.integers(1, 4))
+    def sync_while_it_is_killed(self, event, count):
+        left = [count]
+
+        def kill(told: Event) -> None:
+            if isinstance(told, event):
+                left[0] -= 1
+                if not left[0]:
+                    raise Killed
+
+        try:
+            self.world.sync_observed(kill)
+        except Killed:
+            self.new_line()
+
+    @rule(offset=st.integers(16, 400_000), length=st.integers(1, 300_000), times=st.integers(1, 3))
+    def sync_while_bytes_arrive_wrong(self, offset, length, times):
+        for path in self.world.store.files:
+            if path.startswith("packs/"):
+                self.world.source.corruptions.append(Corruption(path, offset, length, times=times))
+        self.faulty_sync()
+        self.world.source.corruptions.clear()
+
+    @rule()
+    def lose_the_ledger(self):
+        self.world.ledger.close()
+        self.world.ledger = Ledger(":memory:")
+
+    @rule()
+    def lose_the_masters_index(self):
+        shutil.rmtree(self.directory / "master" / "index", ignore_errors=True)
+
+    @rule()
+    def lose_the_cache_of_manifests(self):
+        for path in (self.directory / "manifests").iterdir():
+            path.unlink()
+
+    def faulty_sync(self):
+        """A sync that may fail, but only in a way that is foreseen."""
+        try:
+            self.world.sync(adopt=True)
+        except NetclntError:
+            self.world.events.clear()
+
+    def new_line(self):
+        self.world.source = MemorySource(self.world.store.files)
+
+    # --- the oracle
+
+    @rule()
+    def sync(self):
+        """A fault-free run equals the master, and a further one does nothing."""
+        assert self.world.sync(adopt=True).exit_code is ExitCode.OK
+        self.damaged.clear()
+        for name, version in self.offered.items():
+            assert has_content(self.world.root, name, read_entries(self.world.store, version))
+            assert self.world.ledger.get(name).number == version.number
+        assert not self.world.sync(adopt=True).changed
+        assert all(not verdict.damage for verdict in self.world.verify())
+
+    @invariant()
+    def what_is_live_is_some_published_version(self):
+        if not hasattr(self, "world"):
+            return
+        for name, manifests in self.published.items():
+            if name in self.damaged or self.world.root.type(name) == "absent":
+                continue
+            versions = [each for each in self.world.catalog.published(after=0, until=1 << 60) if each.manifest in manifests]
+            assert any(has_content(self.world.root, name, read_entries(self.world.store, each)) for each in versions)
+
+    @invariant()
+    def the_ledger_claims_nothing_that_is_not_there(self):
+        if not hasattr(self, "world"):
+            return
+        for held in self.world.ledger.held():
+            if held.name not in self.damaged and not held.damaged:
+                version = next(
+                    each for each in self.world.catalog.published(after=0, until=1 << 60) if each.manifest == held.manifest
+                )
+                assert has_content(self.world.root, held.name, read_entries(self.world.store, version))
+
+    @invariant()
+    def the_admins_files_are_untouched(self):
+        if hasattr(self, "world"):
+            assert self.world.root.live["admin/notes.txt"].data == ADMINS_FILE
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(stateful_step_count=15, deadline=None)
