@@ -29,6 +29,9 @@ MAGIC = b"NCPACK1\n"
 RAW = 0
 ZSTD = 1
 
+_WINDOW_LOG_MAX = 22
+"""No frame may ask for a window of more than 4 MiB: nothing that netclnt compresses at once is longer."""
+
 
 def pack_path(pack: int) -> str:
     """Where a pack lies in the store."""
@@ -47,7 +50,7 @@ def compress(plain: Bytes, level: int) -> bytes:
 
 def decompress(stored: Bytes, *, limit: int, what: str, where: str) -> bytes:
     """The content of exactly one zstd frame; never makes more than ``limit`` bytes. Raises Damaged."""
-    decompressor = zstd.ZstdDecompressor()
+    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
     try:
         plain = decompressor.decompress(stored, max_length=limit)
     except zstd.ZstdError as error:
