@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 import traceback
@@ -24,7 +23,7 @@ from netclnt.errors import ExitCode, outcome
 def run(options: Globals, command: str, body: Callable[[Session], ExitCode | None]) -> int:
     """Run a command's body and return the process's exit code; the last line of the view says the same."""
     output = standard()
-    run_id = secrets.token_hex(8)
+    run_id = os.urandom(8).hex()
     view = edges.open_view(options, output, run_id=run_id, environment=os.environ)
     session = Session(command, run_id, now(), options, view, os.environ)
     ending = _Ending(session)

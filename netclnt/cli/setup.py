@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 from netclnt.cli.session import Session
 from netclnt.cli.settings import config_path, read_config, state_path
 from netclnt.cli.storage import storage
-from netclnt.config import Layer, Table, defaults, from_environment, from_flags, from_table, keys, read_tables, resolve
+from netclnt.config import Key, Layer, Table, defaults, from_environment, from_flags, from_table, keys, read_tables, resolve
+from netclnt.config.readers import Unfit
 from netclnt.config.text import render, replace_table
 from netclnt.errors import BadArgument
 
@@ -89,11 +90,7 @@ def make_directory(path: Path, *, parents: bool, mode: int = 0o755) -> bool:
 def _refuse_differences(table: type[Table], path: Path, old: Mapping[str, object], given: Layer, *, force: bool) -> bool:
     """Whether something given differs from what the config says; that is refused unless ``force``."""
     known = keys(table)
-    differing = {
-        name: value
-        for name, value in given.items()
-        if known[name].read(value.value) != (known[name].read(old[name]) if name in old else known[name].default)
-    }
+    differing = {name: value for name, value in given.items() if not _same(known[name], value.value, old)}
     if differing and not force:
         listed = "; ".join(f"{name} is {old.get(name, known[name].default)!r} there" for name in differing)
         raise BadArgument(
@@ -102,6 +99,14 @@ def _refuse_differences(table: type[Table], path: Path, old: Mapping[str, object
             hint=f"to change it: netclnt init {table.TABLE} --force and the same flags",
         )
     return bool(differing)
+
+
+def _same(key: Key, value: object, old: Mapping[str, object]) -> bool:
+    """Whether a value that can be used means what the config says."""
+    try:
+        return key.read(value) == (key.read(old[key.name]) if key.name in old else key.default)
+    except Unfit:
+        return False
 
 
 def _dress(descriptor: int, target: Path) -> None:

@@ -14,9 +14,9 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import now
 from netclnt.cli.text import human_bytes, human_seconds
 from netclnt.config import MasterConfig
-from netclnt.errors import BadArgument
+from netclnt.errors import BadArgument, ForbiddenValue
 from netclnt.events import Event, Observer, Progressed
-from netclnt.model import Kind, Requirement
+from netclnt.model import NOTE_MAX, Kind, Requirement, check_text
 from netclnt.naming import check_name
 from netclnt.publish import Published, Request, publish
 
@@ -50,7 +50,7 @@ def command(
         name=check_name(name or path.absolute().name),
         kind=Kind(kind),
         channel=config.channel,
-        note=note,
+        note=_note(note),
         requires=tuple(requirement(one) for one in requires),
         created=now(),
     )
@@ -68,6 +68,14 @@ def requirement(text: str) -> Requirement:
     if not match:
         raise BadArgument(argument="--requires", problem=f"{text} is not NAME, NAME@N, NAME@N- or NAME@N-M")
     return Requirement(name=match[1], range=match[2] or "")
+
+
+def _note(text: str) -> str:
+    """Raises BadArgument: what the catalog would refuse is refused before anything is read."""
+    try:
+        return check_text("note", text, NOTE_MAX)
+    except ForbiddenValue as error:
+        raise BadArgument(argument="--note", problem=f"must be {error.rule}") from None
 
 
 def _tell(session: Session, done: Published) -> None:
