@@ -66,10 +66,13 @@ def decode_store_head(data: bytes) -> StoreHead:
             assignment_revision=int(fields["assignment"]),
             statement_number=int(fields["statement"]),
         )
-        return StoreHead(
+        head = StoreHead(
             state=state,
             toc=check_hex("manifest digest", toc, 64),
             toc_head_bytes=check_range("length of a manifest's head", int(toc_head_bytes), 1, HEAD_BYTES_MAX),
         )
     except (ValueError, IndexError) as error:
         raise Damaged(what="HEAD", where=HEAD_PATH, problem=repr(error)) from None
+    if encode_store_head(head) != data:
+        raise Damaged(what="HEAD", where=HEAD_PATH, problem="not written as netclnt writes it")
+    return head

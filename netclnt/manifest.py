@@ -31,6 +31,7 @@ import xxhash
 from netclnt.errors import Damaged, ForbiddenValue, Incompatible
 from netclnt.model import (
     BLOCK_MAX,
+    CHUNKER_NAME_MAX,
     ID_BYTES,
     SIZE_MAX,
     ZERO_ID,
@@ -39,6 +40,7 @@ from netclnt.model import (
     Entry,
     EntryType,
     check_range,
+    check_text,
 )
 from netclnt.pack import compress, decompress
 
@@ -150,6 +152,8 @@ def decode_entries(page: EntryPage, stored: bytes, *, where: str) -> list[Entry]
     """The entries of a page. Raises Damaged, ForbiddenName or ForbiddenValue."""
     _check_digest(page.digest, stored, "manifest page", where)
     plain = decompress(stored, limit=page.plain, what="manifest page", where=where)
+    if len(plain) != page.plain:
+        raise Damaged(what="manifest page", where=where, problem=f"{len(plain)} bytes instead of {page.plain}")
     entries: list[Entry] = []
     position = 0
     try:
@@ -178,6 +182,8 @@ def encode_blocks(blocks: Blocks, check: bytes) -> tuple[BlockPage, bytes]:
 def decode_blocks(page: BlockPage, stored: bytes, *, where: str) -> Blocks:
     """The blocks of a page, their lengths within bounds and adding up. Raises Damaged or ForbiddenValue."""
     _check_digest(page.digest, stored, "manifest page", where)
+    if len(stored) != page.stored:
+        raise Damaged(what="manifest page", where=where, problem=f"{len(stored)} bytes instead of {page.stored}")
     lengths = array("I")
     lengths.frombytes(stored[: page.count * 4])
     blocks = Blocks(_big_endian(lengths), stored[page.count * 4 :])
@@ -227,7 +233,7 @@ def _decode_head(data: bytes, digest: str) -> Head:
     if data[: len(MAGIC)] != MAGIC:
         raise Incompatible(what="manifest", found=repr(data[: len(MAGIC)]), supported=repr(MAGIC))
     start = len(MAGIC) + 1 + data[len(MAGIC)]
-    chunker = data[len(MAGIC) + 1 : start].decode("ascii")
+    chunker = check_text("chunker", data[len(MAGIC) + 1 : start].decode("ascii"), CHUNKER_NAME_MAX)
     flags, hash_seed, size, data_size, entries, blocks, n_entry_pages, n_block_pages = _HEAD.unpack_from(data, start)
     check_range("manifest flags", flags, 0, 1)
     check_range("size", size, 0, SIZE_MAX)

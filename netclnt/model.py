@@ -24,6 +24,10 @@ SIZE_MAX = 1 << 50
 NUMBER_MAX = (1 << 31) - 1
 GENERATION_MAX = (1 << 62) - 1
 NOTE_MAX = 1000
+CHUNKER_NAME_MAX = 64
+TARGET_BYTES_MAX = 4095
+"""The longest text that a Linux file system takes for a symbolic link."""
+
 HEAD_BYTES_MAX = 64 << 20
 DEFAULT_CHANNEL = "stable"
 
@@ -69,7 +73,8 @@ class Entry:
 
     ``path`` is relative to the image and ``""`` for the image itself; ``mode`` the permission bits
     (never set-user-id and its sisters: they belong to the host that gives the owner); ``size`` in bytes
-    (0 unless a file); ``sha256`` the raw 32 bytes of a file's digest (empty otherwise); ``target`` a link's text.
+    (0 unless a file); ``sha256`` the raw 32 bytes of a file's digest (empty otherwise); ``target`` a link's text, at most
+    :data:`TARGET_BYTES_MAX` bytes of UTF-8.
     """
 
     path: str
@@ -88,7 +93,10 @@ class Entry:
         if len(self.sha256) != wanted:
             raise ForbiddenValue(what="SHA-256", value=self.sha256.hex(), rule=f"{wanted} bytes for a {self.type}")
         if bool(self.target) != (self.type is EntryType.LINK) or "\0" in self.target:
-            raise ForbiddenValue(what="link target", value=repr(self.target), rule="text for links, nothing otherwise")
+            raise ForbiddenValue(what="link target", value=ascii(self.target), rule="text for links, nothing otherwise")
+        if any(0xD800 <= ord(c) < 0xE000 for c in self.target) or len(self.target.encode()) > TARGET_BYTES_MAX:
+            rule = f"at most {TARGET_BYTES_MAX} bytes of UTF-8"
+            raise ForbiddenValue(what="link target", value=ascii(self.target), rule=rule)
 
 
 @dataclass(slots=True)
@@ -129,7 +137,7 @@ class CatalogState:
     def __post_init__(self) -> None:
         check_hex("identity", self.identity, 32)
         check_range("hash seed", self.hash_seed, 0, (1 << 64) - 1)
-        check_text("chunker", self.chunker, 64)
+        check_text("chunker", self.chunker, CHUNKER_NAME_MAX)
         check_range("schema version", self.schema_version, 1, NUMBER_MAX)
         check_range("min_reader", self.min_reader, 1, NUMBER_MAX)
         check_range("generation", self.generation, 0, GENERATION_MAX)
@@ -184,7 +192,7 @@ class Version:
         check_range("number of entries", self.entries, 1, NUMBER_MAX)
         check_range("number of blocks", self.blocks, 0, SIZE_MAX)
         check_hex("SHA-256", self.sha256, 0 if self.tree else 64)
-        check_text("chunker", self.chunker, 64)
+        check_text("chunker", self.chunker, CHUNKER_NAME_MAX)
         check_text("creation time", self.created, 32)
         check_text("note", self.note, NOTE_MAX)
         check_range("generation", self.generation, 1, GENERATION_MAX)
