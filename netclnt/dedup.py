@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 from netclnt.blockindex import Run, merge_runs, write_run
@@ -26,7 +25,7 @@ _RUNS_MAX = 6
 
 
 def encode_location(frame: Frame, start: int) -> bytes:
-    return RECORD.pack(*astuple(frame), start)
+    return RECORD.pack(frame.pack, frame.offset, frame.stored, frame.plain, frame.codec, start)
 
 
 def decode_location(value: bytes) -> tuple[Frame, int]:

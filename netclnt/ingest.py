@@ -40,8 +40,8 @@ from netclnt.pack import FRAME_MAX, PACK_BYTES_MAX, encode_frame
 from netclnt.protocols import Content, Item, PackWriter, Store
 from netclnt.workers import ordered_map
 
-_FRAMES_AHEAD = 4
-"""Frames in hand for each thread that compresses."""
+_FRAMES_AHEAD = 32
+"""Frames in hand for each thread that compresses: enough to be busy while the next buffer is read and cut (8 MiB)."""
 
 _INLINE_DIGEST_MAX = 256 * 1024
 _COPY_SIZE = 1 << 20

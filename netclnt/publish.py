@@ -68,9 +68,10 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
 
     Raises CatalogBehindStore, ForeignMaster, Locked, SourceChanged, Unpublishable, BadArgument and storage errors.
     """
+    watcher = _Watcher(observer, request.name, sum(item.size or 0 for item in content.items()))
     with _writing(master) as (state, index):
         with tempfile.TemporaryFile(dir=_scratch(master)) as records:
-            done = _ingest(content, master, state, index, records, _Watcher(observer, request.name))
+            done = _ingest(content, master, state, index, records, watcher)
             current = _current(master.catalog, request, state)
             if current and _same_content(master.store, current, done):
                 return Published(current, False, done.bytes_new, done.bytes_stored)
@@ -148,17 +149,18 @@ def _scratch(master: Master) -> Path:
 class _Watcher:
     """Tells the observer of bytes read, not more often than every few megabytes."""
 
-    def __init__(self, observer: Observer, image: str) -> None:
+    def __init__(self, observer: Observer, image: str, total: int) -> None:
         self._observer = observer
         self._image = image
+        self._total = total
         self._done = 0
-        self._told = -_PROGRESS_STEP
+        self._told = 0
 
     def __call__(self, size: int) -> None:
         self._done += size
-        if self._done - self._told >= _PROGRESS_STEP or not size:
+        if self._done - self._told >= _PROGRESS_STEP:
             self._told = self._done
-            self._observer(Progressed("read", self._image, self._done, 0, 0, 0))
+            self._observer(Progressed("read", self._image, self._done, self._total, 0, 0))
 
 
 def _current(catalog: Catalog, request: Request, state: CatalogState) -> Version | None:
