@@ -12,8 +12,8 @@ from netclnt.model import Kind, Version
 from netclnt.naming import twin_key
 from netclnt.selection import Selection
 
-_SHRUNKEN_FROM = 5
-"""Fewer images than this may come and go as they like."""
+_BRAKE_FROM = 5
+"""Fewer images than this may come and go as they like, as long as any is offered."""
 
 
 class Action(StrEnum):
@@ -45,7 +45,8 @@ class HeldImage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. ``local`` is the version held, ``offered`` the one to come; ``size`` in bytes; ``note`` for people."""
+    """One difference. ``local`` is the version held, ``offered`` the one to come; ``size`` in bytes; ``note`` for people;
+    ``suspect`` says that what lies at the image's place is not what the ledger knows."""
 
     action: Action
     kind: Kind
@@ -54,6 +55,7 @@ class Change:
     offered: Version | None
     size: int
     note: str = ""
+    suspect: bool = False
 
     @property
     def to_do(self) -> bool:
@@ -62,16 +64,22 @@ class Change:
 
 
 def diff(
-    offered: Sequence[Version], held: Iterable[HeldImage], *, selection: Selection, is_foreign: Callable[[str], bool]
+    offered: Sequence[Version],
+    held: Iterable[HeldImage],
+    *,
+    selection: Selection,
+    is_foreign: Callable[[str], bool],
+    max_retire: int,
 ) -> list[Change]:
     """All changes inside the selection: configurations last, otherwise by name.
 
     ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises ForbiddenName for names
-    that cannot lie in one root together, and BrakeApplied for an offer that lacks most of what is held.
+    that cannot lie in one root together, and BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is
+    held.
     """
     known = {image.name: image for image in held}
     check_names([version.name for version in offered])
-    _brake(offered, known)
+    _brake(offered, known, max_retire)
     changes = [_change(version, known.get(version.name), is_foreign) for version in offered if version in selection]
     names = {version.name for version in offered}
     changes += [
@@ -86,14 +94,14 @@ def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str
     if image is None:
         if is_foreign(version.name):
             note = "a file that netclnt did not put there"
-            return Change(Action.REPLACE_FOREIGN, version.kind, version.name, None, version, version.size, note)
+            return Change(Action.REPLACE_FOREIGN, version.kind, version.name, None, version, version.size, note, suspect=True)
         return Change(Action.NEW, version.kind, version.name, None, version, version.size)
     if (image.number, image.manifest) == (version.number, version.manifest) and not image.damaged:
         return None
     if image.pinned:
         return Change(Action.PINNED, version.kind, version.name, image.number, version, version.size, "stays until unpinned")
     note = "local copy is damaged" if image.damaged else "called back" if version.number < image.number else ""
-    return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note)
+    return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note, image.damaged)
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -111,14 +119,11 @@ def check_names(names: Iterable[str]) -> None:
                 raise ForbiddenName(name=name, rule=f"inside the image {seen[parent]!r}")
 
 
-def _brake(offered: Sequence[Version], known: Mapping[str, HeldImage]) -> None:
+def _brake(offered: Sequence[Version], known: Mapping[str, HeldImage], max_retire: int) -> None:
     names = {version.name for version in offered}
     gone = sum(name not in names for name in known)
-    if known and not offered:
-        raise BrakeApplied(limit="empty catalog", problem=f"the catalog offers nothing, and {len(known)} images are held")
-    if len(known) >= _SHRUNKEN_FROM and gone * 2 > len(known):
-        problem = f"{gone} of {len(known)} images that are held are no longer offered"
-        raise BrakeApplied(limit="shrunken catalog", problem=problem)
+    if gone * 100 > max_retire * len(known) and (not offered or len(known) >= _BRAKE_FROM):
+        raise BrakeApplied(limit="max_retire", problem=f"{gone} of the {len(known)} images that are held are no longer offered")
 
 
 def _order(change: Change) -> tuple[bool, bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from netclnt.errors import ForbiddenName, StorageError, Unpublishable
@@ -46,24 +47,40 @@ def _comparable(entry: Entry) -> tuple[str, EntryType, int, int, bytes, str]:
     return entry.path, entry.type, entry.mode if entry.path else 0, entry.size, entry.sha256, entry.target
 
 
-def recheck(root: Root, ledger: Ledger, manifests: Manifests) -> None:
-    """Hash every image that is not as recorded: one that is still what it was is recorded anew, else it is damaged. One whose
-    manifest is gone counts as damaged until the manifest is fetched again."""
-    for held in ledger.held():
-        if is_as_recorded(root, ledger, manifests, held):
-            continue
-        manifest = manifests.open(held.manifest)
-        if manifest is None:
-            ledger.mark_damaged(held.name, True)
-            continue
-        try:
-            _record(root, ledger, held, manifest.entries)
-        finally:
-            manifest.close()
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """An image that was not as recorded, and what a look at its content found: its facts if it is whole, else None."""
+
+    held: Held
+    facts: Mapping[str, Facts] | None
+
+    @property
+    def now(self) -> Held:
+        return replace(self.held, damaged=self.facts is None)
 
 
-def _record(root: Root, ledger: Ledger, held: Held, entries: Sequence[Entry]) -> None:
-    if has_content(root, held.name, entries):
-        ledger.record(replace(held, damaged=False), take_facts(root, held.name, entries))
-    elif not held.damaged:
-        ledger.mark_damaged(held.name, True)
+def recheck(root: Root, ledger: Ledger, manifests: Manifests) -> list[Rechecked]:
+    """Hash every image that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again."""
+    return [
+        Rechecked(held, _facts_if_whole(root, manifests, held))
+        for held in ledger.held()
+        if not is_as_recorded(root, ledger, manifests, held)
+    ]
+
+
+def _facts_if_whole(root: Root, manifests: Manifests, held: Held) -> dict[str, Facts] | None:
+    manifest = manifests.open(held.manifest)
+    if manifest is None:
+        return None
+    with closing(manifest):
+        whole = has_content(root, held.name, manifest.entries)
+        return take_facts(root, held.name, manifest.entries) if whole else None
+
+
+def record(ledger: Ledger, rechecked: Iterable[Rechecked]) -> None:
+    """Let the ledger know what was found."""
+    for found in rechecked:
+        if found.facts is not None:
+            ledger.record(found.now, found.facts)
+        elif not found.held.damaged:
+            ledger.mark_damaged(found.held.name, True)

@@ -9,7 +9,7 @@ from netclnt.diff import Change, diff
 from netclnt.errors import ForeignMaster, NetclntError
 from netclnt.events import Catalog, Changed, Observer, Warned
 from netclnt.ledger import Applied
-from netclnt.look import is_as_recorded, recheck
+from netclnt.look import is_as_recorded, recheck, record
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import SlaveCatalog
 from netclnt.selection import Selection
@@ -32,9 +32,12 @@ class Questions:
     queries: int = 0
 
 
-def look_at_offer(slave: Slave, selection: Selection | None, questions: Questions, observer: Observer) -> Offer | None:
+def look_at_offer(
+    slave: Slave, selection: Selection | None, questions: Questions, observer: Observer, *, write: bool
+) -> Offer | None:
     """The changes inside ``selection`` (None: all that the slave holds), or None if the slave is fully up to date.
 
+    Without ``write`` neither ledger nor catalog is told anything.
     Raises ForeignMaster, BrakeApplied and what the catalog raises. A catalog that is behind is no error: the slave is then as
     up to date as it can be.
     """
@@ -48,19 +51,23 @@ def look_at_offer(slave: Slave, selection: Selection | None, questions: Question
             observer(Warned("catalog-behind", text))
             return None
         if selection is None and applied == applied_state(slave, state) and _is_as_recorded(slave):
-            _say_seen(slave, catalog, state, observer)
+            if write and slave.report:
+                _say_seen(slave, catalog, state, observer)
             return None
         versions = list(catalog.current(generation=state.generation, channel=slave.channel))
     finally:
         catalog.close()
         questions.queries += catalog.queries
-    recheck(slave.root, slave.ledger, slave.manifests)
+    rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests)}
+    if write:
+        record(slave.ledger, rechecked.values())
     observer(Catalog(generation=state.generation, images=len(versions)))
     changes = diff(
         [version for version in versions if version in slave.selection],
-        slave.ledger.held(),
+        [rechecked[held.name].now if held.name in rechecked else held for held in slave.ledger.held()],
         selection=slave.selection if selection is None else selection,
         is_foreign=lambda name: slave.root.type(name) != "absent",
+        max_retire=slave.max_retire,
     )
     for change in changes:
         offered = None if change.offered is None else change.offered.number
@@ -108,8 +115,7 @@ def _is_as_recorded(slave: Slave) -> bool:
 
 
 def _say_seen(slave: Slave, catalog: SlaveCatalog, state: CatalogState, observer: Observer) -> None:
-    if slave.report:
-        try:
-            catalog.seen(slave.name, generation=state.generation, at=slave.now())
-        except NetclntError as error:
-            observer(Warned("not-reported", f"The catalog did not take this run's report: {error}"))
+    try:
+        catalog.seen(slave.name, generation=state.generation, at=slave.now())
+    except NetclntError as error:
+        observer(Warned("not-reported", f"The catalog did not take this run's report: {error}"))

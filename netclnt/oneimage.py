@@ -15,13 +15,16 @@ from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_ma
 from netclnt.diff import Action, Change
 from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
-from netclnt.ledger import Held, Kept
+from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import has_content, take_facts
 from netclnt.model import CatalogState, Version
 from netclnt.seeding import Seeding
 from netclnt.seeds import Seed, Seeds
 from netclnt.slave import Slave
+
+_RUNS_LOOKED_AT = 50
+_WORTHWHILE_BYTES = 1 << 20
 
 _JOURNAL_SECONDS = 5.0
 """How much work a power cut may cost: the journal is written behind an fdatasync, which is not free."""
@@ -126,15 +129,21 @@ def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
 
 def _is_there(job: Job, manifest: LocalManifest) -> bool:
     """Whether the version's content lies at the image's place already: put there by hand, or shown just before a crash."""
-    held = job.slave.ledger.get(job.version.name)
-    if held is not None and not held.damaged:
-        return False
-    return job.slave.root.type(job.version.name) != "absent" and has_content(job.slave.root, job.version.name, manifest.entries)
+    return job.change.suspect and has_content(job.slave.root, job.version.name, manifest.entries)
 
 
 def _tell_plan(job: Job, plan: Plan | None) -> None:
     costs = (plan.bytes_fetch, plan.bytes_reuse, plan.bytes_write, plan.blocks_missing) if plan else (0, 0, 0, 0)
-    job.observer(Planned(job.version.name, *costs, seconds=None))
+    rate = _line_rate(job.slave.ledger)
+    job.observer(Planned(job.version.name, *costs, seconds=costs[0] / rate if rate else None))
+
+
+def _line_rate(ledger: Ledger) -> float | None:
+    """Bytes a second that the last run with a worthwhile amount got over the line; None if there was none yet."""
+    for run in ledger.runs(_RUNS_LOOKED_AT):
+        if run.bytes_fetched >= _WORTHWHILE_BYTES and run.seconds > 0:
+            return run.bytes_fetched / run.seconds
+    return None
 
 
 # --- steps 1 and 2: staging

@@ -19,8 +19,9 @@ class Slave:
     from. ``seed_roots`` are the seed directories by their paths; ``scratch`` is a private directory for indexes.
 
     ``selection`` and ``channel`` say what this slave holds; ``adopt`` that foreign files may be replaced; ``keep`` how many old
-    versions stay; ``holder`` is what this run says of itself to others that find the root locked. ``now`` gives the time, RFC
-    3339 in UTC, ``monotonic`` seconds for durations.
+    versions stay; ``max_retire`` the percentage of held images above which a shrunken offer is refused; ``holder`` is what this
+    run says of itself to others that find the root locked. ``now`` gives the time, RFC 3339 in UTC, ``monotonic`` seconds for
+    durations.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Slave:
     channel: str
     adopt: bool
     keep: int
+    max_retire: int
     report: bool
     threads: int
     holder: str

@@ -177,6 +177,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             channel=config.channel,
             adopt=config.adopt,
             keep=config.keep,
+            max_retire=config.max_retire,
             report=config.report,
             threads=threads(config.threads),
             holder=session.holder,

@@ -215,7 +215,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     e.CatalogBehindStore: _behind,
     e.BrakeApplied: lambda x: (
         f"Stopped by the limit {safe(x.limit)}: {safe(x.problem)}.",
-        f"look at the master first; if that is meant, raise {safe(x.limit)} for one run",
+        f"look at the master first; if that is meant: netclnt sync --{safe(x.limit).replace('_', '-')} 100",
     ),
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
     e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),

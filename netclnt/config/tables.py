@@ -102,6 +102,7 @@ class SlaveConfig:
     group: str | None
     mode: int | None
     keep: int
+    max_retire: int
     adopt: bool
     report: bool
 
@@ -347,6 +348,14 @@ _SLAVE = (
         default=1,
         shape=Shape.NUMBER,
         metavar="N",
+    ),
+    Key(
+        name="max_retire",
+        about="Refuse an offer that lacks more than this percentage of the images held: most likely a mistake at the master.",
+        read=readers.whole(0, 100),
+        default=50,
+        shape=Shape.NUMBER,
+        metavar="PERCENT",
     ),
     Key(
         name="adopt",

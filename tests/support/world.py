@@ -21,10 +21,11 @@ from netclnt.memory.store import MemoryStore
 from netclnt.model import DEFAULT_CHANNEL, Kind, Requirement
 from netclnt.protocols import Content
 from netclnt.publish import Master, Published, Request, publish, refresh_head
+from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave
 from netclnt.storecatalog import StoreCatalog
-from netclnt.sync import Result, forecast, sync
+from netclnt.sync import forecast, sync
 from netclnt.verify import Verdict, verify
 
 IDENTITY = "0123456789abcdef" * 2
@@ -106,6 +107,7 @@ class World:
             channel=DEFAULT_CHANNEL,
             adopt=False,
             keep=1,
+            max_retire=50,
             report=True,
             threads=2,
             holder="test",

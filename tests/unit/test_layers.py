@@ -27,7 +27,7 @@ LAYERS = {
     "work": [
         *("dedup", "ingest", "publish"),
         *("localmanifests", "remote", "seeds", "seeding", "plainstage", "assemble", "bring", "storecatalog"),
-        *("slave", "look", "offer", "oneimage", "sync", "verify"),
+        *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
@@ -40,6 +40,7 @@ DIRECT_EDGES = {
 
 LATE_IMPORTS = {
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
+    "sync": "loads the machinery of an update only when there is a change",
     "sftp": "opens the transport that the config names, without loading the other",
 }
 """Modules that may import inside a function, and why."""

@@ -33,7 +33,7 @@ COLUMNS = (
         PATTERNS,
         *FROM_FILE,
         click.Option(["--exit-zero"], is_flag=True, help="Exit 0 also when there are changes."),
-        *config_flags(SlaveConfig, "channel", "catalog", "parent"),
+        *config_flags(SlaveConfig, "channel", "catalog", "parent", "max_retire"),
     ],
 )
 def command(
@@ -50,7 +50,7 @@ def command(
             session.observe(event)
 
     with edges.open_slave(config, session) as slave:
-        offer = look_at_offer(slave, selection, Questions(), observe)
+        offer = look_at_offer(slave, selection, Questions(), observe, write=False)
         if offer and selection:
             found = sum(version in selection for version in offer.versions)
             refuse_nothing(selection, found + sum(held in selection for held in slave.ledger.held()))

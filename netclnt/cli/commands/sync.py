@@ -16,9 +16,10 @@ from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
 from netclnt.errors import ExitCode, Locked
 from netclnt.events import Changed, Event, Planned, Summed
+from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave
-from netclnt.sync import Result, forecast, sync
+from netclnt.sync import forecast, sync
 
 _LOCK_WAIT_SECONDS = 0.5
 
@@ -44,7 +45,19 @@ PLAN_COLUMNS = (
         click.Option(["--detailed-exit-code"], is_flag=True, help="Exit 4 (DIFF) when there were changes."),
         *config_flags(
             SlaveConfig,
-            *("adopt", "seed", "keep", "channel", "catalog", "parent", "transport", "identity", "known_hosts", "host_key"),
+            *(
+                "adopt",
+                "seed",
+                "keep",
+                "max_retire",
+                "channel",
+                "catalog",
+                "parent",
+                "transport",
+                "identity",
+                "known_hosts",
+                "host_key",
+            ),
             *("connections", "threads", "timeout", "retry_budget", "lock_timeout", "report"),
         ),
     ],

@@ -1,0 +1,99 @@
+"""Carrying out an offer's changes, one image after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netclnt.errors import AuthError, LedgerBusy, LedgerDamaged, NetclntError, SourceMissing, Stopped, TemporaryError
+from netclnt.events import Failed, Observer
+from netclnt.model import Version
+from netclnt.offer import Offer, Questions, applied_state, is_still_offered
+from netclnt.oneimage import Job, SupersededError, bring_image, forecast_image
+from netclnt.result import Result
+from netclnt.slave import Slave
+
+_OF_THE_RUN = (TemporaryError, AuthError, LedgerBusy, LedgerDamaged, Stopped)
+"""Errors that the next image would meet, too (but for a missing file of the store)."""
+
+
+class Carrier:
+    """Carries out, or forecasts, the changes of one offer, and notes in ``result`` what came of it."""
+
+    def __init__(self, slave: Slave, offer: Offer, result: Result, questions: Questions, observer: Observer) -> None:
+        self._slave = slave
+        self._offer = offer
+        self._result = result
+        self._questions = questions
+        self._observer = observer
+        result.generation = offer.state.generation
+        result.differences = len(offer.changes)
+        result.failed.clear()
+
+    def out(self, *, whole: bool) -> bool:
+        """Carry out the changes, which are ``whole`` if nothing was left out of them; False if the master changed its offer
+        meanwhile, so that it should be looked at again."""
+        ledger = self._slave.ledger
+        if ledger.identity() is None:
+            ledger.set_identity(self._offer.state.identity)
+        for job in self._jobs():
+            try:
+                with self._alone(job.version.name):
+                    self._note(job)
+            except SupersededError:
+                return False
+        if whole and not self._result.failed:
+            ledger.set_applied(applied_state(self._slave, self._offer.state))
+            self._clean_up()
+        return True
+
+    def forecast(self) -> None:
+        for job in self._jobs():
+            with self._alone(job.version.name):
+                forecast_image(job)
+
+    def _note(self, job: Job) -> None:
+        done = bring_image(job)
+        self._result.bytes_reused += done.bytes_reused
+        noted = self._result.changed if done.result == "updated" else self._result.recorded
+        noted.append((done.image, done.version))
+        self._observer(done)
+
+    def _jobs(self) -> Iterator[Job]:
+        for change in self._offer.changes:
+            if change.offered is not None and change.to_do:
+                yield Job(
+                    slave=self._slave,
+                    change=change,
+                    version=change.offered,
+                    state=self._offer.state,
+                    observer=self._observer,
+                    still_offered=self._still_offered,
+                )
+
+    def _still_offered(self, version: Version) -> bool:
+        return is_still_offered(self._slave, version, self._offer.state, self._questions)
+
+    @contextmanager
+    def _alone(self, image: str) -> Iterator[None]:
+        """An error that concerns this image alone is noted, and the run goes on."""
+        try:
+            yield
+        except NetclntError as error:
+            if isinstance(error, _OF_THE_RUN) and not isinstance(error, SourceMissing):
+                raise
+            self._result.failed.append((image, error))
+            self._observer(Failed(image, error))
+
+    def _clean_up(self) -> None:
+        """After a run that left nothing to do, whatever older runs left behind is of no use."""
+        root, ledger = self._slave.root, self._slave.ledger
+        for token in root.staged():
+            root.discard(token)
+            ledger.journal_clear(token)
+        kept = {kept.token for kept in ledger.kept(None)}
+        for token in root.kept():
+            if token not in kept:
+                root.drop(token)
+        digests = {held.manifest for held in ledger.held()} | {kept.manifest for kept in ledger.kept(None)}
+        self._slave.manifests.keep_only(digests)
