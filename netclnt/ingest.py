@@ -12,6 +12,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -87,8 +88,8 @@ def ingest(
 
     An interruption leaves only files that nothing refers to. Raises SourceChanged when the content changed meanwhile.
     """
-    packs = _Packs(store, records)
     with (
+        closing(_Packs(store, records)) as packs,
         Growing(settings.scratch / "seen", value_size=8) as seen,
         tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
         ThreadPoolExecutor(1, thread_name_prefix="digest") as digester,
@@ -103,6 +104,8 @@ def ingest(
         pages.settle()
         packs.close()
         content.check_unchanged()
+        # A manifest that is there vouches for its locations, also after a power cut: the names of packs come first.
+        store.sync()
         digest, head_bytes, head = _write_manifest(store, content.tree, hash_seed, reader.entries, pages, pages_file)
     return Ingested(digest, head_bytes, head, reader.entries, packs.bytes_new, packs.bytes_stored)
 
@@ -145,9 +148,10 @@ class _Packs:
         frame.blocks = []
 
     def close(self) -> None:
-        if self._pack is not None:
-            self._pack.close()
-            self._pack = None
+        """Idempotent."""
+        pack, self._pack = self._pack, None
+        if pack is not None:
+            pack.close()
 
 
 class _Page:
