@@ -9,6 +9,7 @@ through it is hashed again before it is used.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,7 +102,7 @@ class Run:
 
 
 def write_run(path: Path, records: Iterable[bytes], *, value_size: int) -> None:
-    """Write a run from records (id and value joined) in any order, with bounded memory. Not durable: it is a cache."""
+    """Write a run from records (id and value joined) in any order, with bounded memory; content is on disk before the name is."""
     parts: list[Path] = []
     source = iter(records)
     try:
@@ -157,6 +158,10 @@ def _write_sorted(path: Path, slices: Iterable[list[bytes]], count: int, value_s
             ids.seek(0)
             ids.write(_HEADER.pack(MAGIC, count, value_size, bits))
             ids.write(struct.pack(f"<{len(fanout)}Q", *fanout))
+            values.flush()
+            ids.flush()
+            # A run whose ids survive a power cut without their values would tell of blocks where they are not.
+            os.fsync(ids.fileno())
         temporary.replace(path)
     except OSError as error:
         raise StorageFailed(action="write", path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None

@@ -7,6 +7,7 @@ host) is read back from the manifests in the store.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -116,7 +117,10 @@ class StoreIndex:
             "runs": [run.path.name for run in self._runs],
         }
         temporary = self._state_path.with_suffix(".new")
-        temporary.write_text(json.dumps(state))
+        with temporary.open("w") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(self._state_path)
 
 
