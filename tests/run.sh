@@ -27,7 +27,7 @@ PATH=$top/.venv/bin:$PATH
 
 TMPDIR=$(mktemp -d)
 export TMPDIR
-chmod 711 "$TMPDIR" # the databases' own users pass through
+chmod 1777 "$TMPDIR" # the databases run as users of their own
 trap 'rm -rf "$TMPDIR"' EXIT
 
 shopt -s nullglob
