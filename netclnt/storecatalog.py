@@ -6,17 +6,22 @@ into a private root; it is then read by the SQL that reads a catalog.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from netclnt.bring import Line, Wanted, fill, get_manifest, make_plan, prepare
-from netclnt.errors import Damaged, Incompatible, TrustError
+from netclnt.errors import Damaged, Incompatible, Locked, TrustError
 from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
 from netclnt.localmanifests import Manifests
 from netclnt.model import CatalogState, HeldVersion, Report, Version
 from netclnt.protocols import CatalogReader, Root, Source
 from netclnt.rows import SCHEMA_VERSION
 from netclnt.seeds import Seed, Seeds
+
+_PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.1
 
 TOC_NAME = "toc.sqlite"
 """The TOC's name in its private root."""
@@ -74,11 +79,27 @@ class StoreCatalog:
             self.state()
         assert self._head is not None
         if self._toc is None:
-            self._toc = self._local_toc(self._head)
-        if self._toc is None:
-            self._fetch(self._head)
-            self._toc = self._open_toc()
+            with self._alone():
+                self._toc = self._local_toc(self._head)
+                if self._toc is None:
+                    self._fetch(self._head)
+                    self._toc = self._open_toc()
         return self._toc
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the private root, waiting for another run (a ``diff`` beside a ``sync``) that fetches the same TOC."""
+        with ExitStack() as stack:
+            until = time.monotonic() + _PATIENCE_SECONDS
+            while True:
+                try:
+                    stack.enter_context(self._root.lock("fetching the table of contents"))
+                    break
+                except Locked:
+                    if time.monotonic() >= until:
+                        raise
+                time.sleep(_POLL_SECONDS)
+            yield
 
     def _local_toc(self, head: StoreHead) -> CatalogReader | None:
         """The TOC that lies here, if it is the one that HEAD speaks of."""

@@ -19,8 +19,9 @@ from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.show import Column, Record, TextView, View, now
 from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.errors import ConfigInvalid
-from netclnt.protocols import Catalog, Content, SlaveCatalog, Source
+from netclnt.errors import ConfigInvalid, StorageError
+from netclnt.events import Warned
+from netclnt.protocols import Catalog, Content, Root, SlaveCatalog, Source
 from netclnt.selection import Selection
 
 if TYPE_CHECKING:
@@ -161,7 +162,6 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             ledger.set_marker(root.marker)
         source = PostponedSource(config.parent, partial(_open_source, config, session))
         stack.callback(source.close)
-        seeds = {str(path): stack.enter_context(open_root(path, marker=None, writable=False)) for path in config.seed}
         yield Slave(
             name=config.name,
             machine_id=_machine_id(),
@@ -171,7 +171,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             manifests=Manifests(config.state / "manifests"),
             open_catalog=_offer_of(config, session, source, stack),
             source=source,
-            seed_roots=seeds,
+            seed_roots=_seed_roots(config, session, stack),
             scratch=config.state / "scratch",
             selection=Selection(config.select),
             channel=config.channel,
@@ -184,6 +184,19 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             now=now,
             monotonic=monotonic,
         )
+
+
+def _seed_roots(config: SlaveConfig, session: Session, stack: ExitStack) -> dict[str, Root]:
+    """The seed directories by their paths; one that is not there (an unplugged stick) is no reason to stop."""
+    from netclnt.files.root import open_root
+
+    roots: dict[str, Root] = {}
+    for path in config.seed:
+        try:
+            roots[str(path)] = stack.enter_context(open_root(path, marker=None, writable=False))
+        except StorageError as error:
+            session.observe(Warned("seed-missing", f"The seed directory {path} cannot be read: {error}"))
+    return roots
 
 
 def _open_source(config: SlaveConfig, session: Session) -> Source:

@@ -1,10 +1,13 @@
 """The main job over in-memory twins: what crosses the line, what is shown, and what a second run does."""
 
 import random
+import threading
+import time
 
 import pytest
 
 from netclnt.errors import Damaged, ExitCode, ForeignFile
+from netclnt.memory.root import MemoryRoot
 from netclnt.memory.source import Corruption
 from netclnt.selection import Selection
 from tests.support.world import World
@@ -278,3 +281,33 @@ def test_C20_verify_sees_what_is_missing_or_too_short(world):
     assert [damage.path for damage in verdict.damage] == ["a", "b"]
     assert world.sync().exit_code is ExitCode.OK
     assert world.live("os/a") == noise(1, 1000)
+
+
+def test_a_seed_directory_saves_the_line(world):
+    world.publish("debian", noise(1) + b"new end")
+    stick = MemoryRoot()
+    stick.put_file("backup/some-image.bin", b"shift" * 1000 + noise(1))
+    stick.put_file("backup/-odd*name", b"passed over")
+    assert world.sync(seed_roots={"/mnt/usb": stick}).exit_code is ExitCode.OK
+    assert world.live("debian") == noise(1) + b"new end"
+    assert world.done[0].bytes_fetched < 300_000
+
+
+def test_H7_two_runs_that_fetch_the_same_table_of_contents_take_turns(tmp_path):
+    world = World(tmp_path, store_catalog=True)
+    world.publish("debian", noise(1, 1000))
+    found = []
+
+    def look():
+        catalog = world.from_store()
+        found.append([version.name for version in catalog.current(generation=catalog.state().generation, channel="stable")])
+        catalog.close()
+
+    with world.toc_root.lock("another run"):
+        thread = threading.Thread(target=look)
+        thread.start()
+        time.sleep(0.3)
+        assert not found
+    thread.join(30)
+    assert found == [["debian"]]
+    world.ledger.close()
