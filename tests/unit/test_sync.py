@@ -290,7 +290,7 @@ def test_a_seed_directory_saves_the_line(world):
     stick.put_file("backup/-odd*name", b"passed over")
     assert world.sync(seed_roots={"/mnt/usb": stick}).exit_code is ExitCode.OK
     assert world.live("debian") == noise(1) + b"new end"
-    assert world.done[0].bytes_fetched < 300_000
+    assert world.done[0].bytes_fetched < 600_000  # a frame for each end
 
 
 def test_H7_two_runs_that_fetch_the_same_table_of_contents_take_turns(tmp_path):
