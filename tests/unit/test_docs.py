@@ -1,99 +1,72 @@
-"""What the documents say is so: their commands parse, their configs load, the man pages name all there is."""
+"""What the documents and examples say is so: their commands parse, their links lead somewhere, their configs load."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import click
 import pytest
 
-from netclnt.cli.main import COMMANDS
-from netclnt.config.tables import MasterConfig, SlaveConfig, Table, keys
+from netclnt.config import MasterConfig, SlaveConfig, Table, from_table, keys, read_tables, resolve
 from netclnt.errors import ExitCode
+from tests.support.documents import FENCE, TOP, all_commands, check, shown_in
 
-TOP = Path(__file__).parents[2]
 TEXTS = sorted(path for path in [*TOP.glob("*.md"), *TOP.glob("examples/**/*.md"), *TOP.glob("docs/**/*.md")])
-EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "warning", "error", "summary", "exit"]
-"""The types of JSON events: a contract."""
+EXAMPLES = sorted(path for path in TOP.glob("examples/**/*") if path.is_file() and "__pycache__" not in path.parts)
+PUBLIC = [*TEXTS, *EXAMPLES, *sorted(TOP.glob("man/*.[1-9]"))]
+"""All that people read."""
 
-OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "#"}
-FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#]+)")
+OWN_PATH = re.compile(r"(?<![\w./~-])((?:examples|tests|man)/[\w./-]*\w)")
+ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~*<>!^-])/([a-z0-9]+)(?=[/\"';,.`]|\s[^/]|$)", re.MULTILINE)
+SHELL_VARIABLE = re.compile(r'"?\$\{?\w+\}?"?')
+HOST = re.compile(r"https?://([\w.-]+)")
+
+PLACES = set("bin build dev etc mnt nonexistent opt proc root run srv store sys tmp usr var".split())
+"""Where paths in documents may begin: those of any Debian machine, and a few made up."""
+
+HOSTS = {"semver.org", "www.apache.org", "deb.debian.org", "snapshot.debian.org", "archive.ubuntu.com"}
+
+UNITS = TOP / "examples" / "systemd"
+CONFIGS: list[tuple[str, type[MasterConfig] | type[SlaveConfig]]] = [("master", MasterConfig), ("slave", SlaveConfig)]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A command line that a document shows, as words after ``netclnt``."""
-
-    where: str
-    words: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.where}: netclnt {shlex.join(self.words)}"
+def relative(path: Path) -> str:
+    return str(path.relative_to(TOP))
 
 
-def shown_in(where: str, text: str) -> Iterator[Shown]:
-    for line in text.replace("\\\n", " ").splitlines():
-        if "netclnt " not in line:
-            continue
-        words = shlex.split(line.removeprefix("$ ").removeprefix("# "), comments=True)
-        while words and (words[0] in ("sudo", "env") or "=" in words[0]):
-            words = words[3:] if words[:2] == ["sudo", "-u"] else words[1:]
-        if words[:1] == ["netclnt"]:
-            end = next((index for index, word in enumerate(words) if word in OPERATORS), len(words))
-            yield Shown(where, tuple(words[1:end]))
-
-
-def all_commands(
-    command: click.Command = COMMANDS, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command below ``command`` with the words that call it; groups too."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None, f"netclnt {' '.join(path)} lists {name}, which is not there"
-            yield from all_commands(child, (*path, name))
-
-
-def parse(words: tuple[str, ...]) -> None:
-    """Raise click's UsageError unless these words are a call that the command line understands. Runs nothing."""
-    command: click.Command = COMMANDS
-    rest = list(words)
-    while isinstance(command, click.Group):
-        context = click.Context(command)
-        _, rest, _ = command.make_parser(context).parse_args(rest)
-        if not rest:
-            return
-        name, chosen, rest = command.resolve_command(context, rest)
-        assert chosen is not None, name
-        command = chosen
-    command.make_context(command.name, rest)
-
-
-def check(commands: Iterable[Shown]) -> None:
-    for shown in commands:
-        try:
-            parse(shown.words)
-        except click.ClickException as error:
-            pytest.fail(f"{shown}: {error.format_message()}")
-
-
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(TOP)))
+@pytest.mark.parametrize("path", TEXTS, ids=relative)
 def test_commands_in_documents_are_understood(path: Path) -> None:
     for block in FENCE.findall(path.read_text()):
         check(shown_in(path.name, block))
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(TOP)))
+@pytest.mark.parametrize("path", TEXTS, ids=relative)
 def test_links_in_documents_lead_somewhere(path: Path) -> None:
     lost = [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()]
     assert not lost
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=relative)
+def test_files_that_documents_name_are_there(path: Path) -> None:
+    lost = [name for name in OWN_PATH.findall(path.read_text()) if not (TOP / name).exists()]
+    assert not lost
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=relative)
+def test_documents_know_no_place_that_only_its_writer_has(path: Path) -> None:
+    text = path.read_text()
+    assert not set(ABSOLUTE_PATH.findall(SHELL_VARIABLE.sub("x", text))) - PLACES
+    assert not set(HOST.findall(text)) - HOSTS
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=relative)
+def test_each_example_is_told_of(path: Path) -> None:
+    told = "".join(text.read_text() for text in (TOP / "README.md", *TOP.glob("man/*.[1-9]")))
+    assert relative(path) in told
 
 
 def test_examples_in_help_are_understood() -> None:
@@ -103,41 +76,48 @@ def test_examples_in_help_are_understood() -> None:
         check(shown_in(f"netclnt {' '.join(path)} --help", examples))
 
 
-def written(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (TOP / "man" / name).exists(), reason=f"man/{name} is not written yet")
+def test_the_readme_lists_each_exit_code() -> None:
+    told = dict(re.findall(r"^\| (\d+) \| (\w+) \|", (TOP / "README.md").read_text(), re.MULTILINE))
+    assert told == {str(code.value): code.name for code in ExitCode if code < 128}
 
 
-def man_page(name: str) -> str:
-    return (TOP / "man" / name).read_text().replace("\\-", "-")
+@pytest.mark.parametrize(("role", "table"), CONFIGS)
+def test_the_example_of_a_config_loads(role: str, table: type[MasterConfig] | type[SlaveConfig]) -> None:
+    path = TOP / "examples" / f"netclnt.toml.{role}"
+    tables = read_tables(path.read_text(), path=path)
+    assert list(tables) == [role]
+    resolve(table, from_table(table, tables[role]), path=path)
 
 
-@written("netclnt.1")
-def test_the_man_page_names_each_command_and_option() -> None:
-    words = set(re.findall(r"[A-Za-z0-9][\w-]*", man_page("netclnt.1")))
-    missing = [" ".join(path) for path, _ in all_commands() if not set(path) <= words]
-    for path, command in all_commands():
-        options = [
-            name for param in command.get_params(click.Context(command)) if isinstance(param, click.Option) for name in param.opts
-        ]
-        missing += [" ".join([*path, name]) for name in options if name.lstrip("-") not in words]
-    assert not missing
+@pytest.mark.parametrize(("role", "table"), CONFIGS)
+def test_what_a_config_has_in_comments_are_keys(role: str, table: type[Table]) -> None:
+    text = (TOP / "examples" / f"netclnt.toml.{role}").read_text()
+    assert not set(re.findall(r"^#(\w+) = ", text, re.MULTILINE)) - keys(table).keys()
 
 
-@written("netclnt.1")
-def test_the_man_page_names_each_exit_code() -> None:
-    words = set(re.findall(r"\w+", man_page("netclnt.1")))
-    missing = [code for code in ExitCode if not {str(code.value), code.name if code < 128 else str(code.value)} <= words]
-    assert not missing
+def test_cron_lines_and_units_call_what_is_there() -> None:
+    cron = (TOP / "examples" / "cron.netclnt").read_text()
+    commands = re.findall(r"^[\d* ]+ root +(.*)$", cron, re.MULTILINE)
+    starts = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", (UNITS / "netclnt-sync.service").read_text(), re.MULTILINE)
+    shown = list(shown_in("cron and units", "\n".join([*commands, *starts])))
+    assert len(shown) == len(commands) + len(starts) == 4
+    check(shown)
 
 
-@written("netclnt.toml.5")
-@pytest.mark.parametrize("table", [MasterConfig, SlaveConfig])
-def test_the_config_page_names_each_key(table: type[Table]) -> None:
-    words = set(re.findall(r"\w+", man_page("netclnt.toml.5")))
-    assert not keys(table).keys() - words
+def test_the_unit_takes_a_normal_stop_for_success_and_repeats_only_what_may_pass() -> None:
+    unit = dict(line.split("=", 1) for line in (UNITS / "netclnt-sync.service").read_text().splitlines() if "=" in line)
+    normal = {ExitCode.LOCKED, ExitCode.PAUSED}
+    final = {code for code in ExitCode if code < 128} - normal - {ExitCode.OK, ExitCode.TEMP}
+    assert {int(code) for code in unit["SuccessExitStatus"].split()} == normal
+    assert {int(code) for code in unit["RestartPreventExitStatus"].split()} == final
 
 
-@written("netclnt.7")
-@pytest.mark.parametrize("event", EVENTS)
-def test_the_overview_names_each_event(event: str) -> None:
-    assert re.search(rf"\b{event}\b", man_page("netclnt.7"))
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_finds_nothing_to_say_of_the_units(tmp_path: Path) -> None:
+    copies = [tmp_path / path.name for path in UNITS.iterdir()]
+    for copy in copies:
+        text = (UNITS / copy.name).read_text()
+        copy.write_text(text.replace("/usr/local/bin/netclnt", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, copies)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert not [line for line in done.stderr.splitlines() if "netclnt-sync" in line]
