@@ -28,7 +28,10 @@ _FANOUT_BITS_MAX = 24
 
 
 class Run:
-    """One sorted file of ids with a value each, open for look-ups. Raises Damaged if the file is not such a run."""
+    """One sorted file of ids with a value each, open for look-ups.
+
+    Raises Damaged if the file is not such a run: when it is opened, or whenever that shows.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -95,6 +98,8 @@ class Run:
 
     def _bucket(self, prefix: int) -> tuple[int, int]:
         low, high = struct.unpack_from("<QQ", self._map, _HEADER.size + 8 * prefix)
+        if not low <= high <= self.count:
+            raise Damaged(what="index", where=str(self.path), problem="a fan-out that cannot be")
         return low, high
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from netclnt.errors import Damaged, StorageError
 from netclnt.locations import EARLIER, Frame, decode_record, decode_table, table_bytes
 from netclnt.manifest import decode_blocks, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Version
+from netclnt.pack import HEADER
 from netclnt.protocols import Store
 
 RECORD = struct.Struct("<QIIIBI")
@@ -30,7 +31,10 @@ def encode_location(frame: Frame, start: int) -> bytes:
 
 
 def decode_location(value: bytes) -> tuple[Frame, int]:
+    """Raises Damaged for what no pack can hold: a wrong location would be published."""
     pack, offset, stored, plain, codec, start = RECORD.unpack(value)
+    if offset < HEADER.size or not stored or start >= plain:
+        raise Damaged(what="index", where="location", problem="a frame that cannot be")
     return Frame(pack, offset, stored, plain, codec), start
 
 
@@ -49,12 +53,19 @@ class StoreIndex:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._load()
 
-    def find(self, id_: bytes) -> bytes | None:
-        """The block's encoded location, or None."""
-        for run in self._runs:
-            value = run.find(id_)
-            if value is not None:
-                return value
+    def find(self, id_: bytes) -> tuple[Frame, int] | None:
+        """Where the block lies: its frame, and where in that it begins; or None.
+
+        Raises Damaged for an index that cannot be right; the next one on this directory is then made anew.
+        """
+        try:
+            for run in self._runs:
+                value = run.find(id_)
+                if value is not None:
+                    return decode_location(value)
+        except Damaged:
+            self._state_path.unlink(missing_ok=True)
+            raise
         return None
 
     def add(self, records: Iterable[bytes], *, generation: int) -> None:
@@ -68,6 +79,13 @@ class StoreIndex:
         self._save()
         for path in obsolete:
             path.unlink()
+
+    def forget(self) -> None:
+        """Begin anew, for a store that holds nothing of what was recorded."""
+        self._state_path.unlink(missing_ok=True)
+        self.close()
+        self._runs = []
+        self.generation = 0
 
     def close(self) -> None:
         for run in self._runs:
@@ -98,12 +116,10 @@ class StoreIndex:
             state = json.loads(self._state_path.read_text())
             if state["identity"] == self._identity:
                 self._numbers = int(state["numbers"])
-                self._runs = [Run(self._directory / name) for name in state["runs"]]
+                self._runs = [_open_run(self._directory / name) for name in state["runs"]]
                 self.generation = int(state["generation"])
         except (OSError, ValueError, KeyError, TypeError, Damaged, StorageError):
-            self.close()
-            self._runs = []
-            self.generation = 0
+            self.forget()
         named = {run.path for run in self._runs}
         for path in self._directory.iterdir():
             if path.suffix != ".json" and path not in named:
@@ -122,6 +138,14 @@ class StoreIndex:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._state_path)
+
+
+def _open_run(path: Path) -> Run:
+    run = Run(path)
+    if run.value_size != RECORD.size:
+        run.close()
+        raise Damaged(what="index", where=str(path), problem="written by another program")
+    return run
 
 
 def catch_up(index: StoreIndex, store: Store, published: Iterable[Version]) -> None:

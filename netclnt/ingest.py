@@ -22,7 +22,7 @@ import xxhash
 
 from netclnt.blockindex import Growing
 from netclnt.chunking import CHUNKER, Stretch, block_id, cut
-from netclnt.dedup import StoreIndex, decode_location, encode_location
+from netclnt.dedup import StoreIndex, encode_location
 from netclnt.errors import SourceChanged
 from netclnt.locations import EARLIER, Frame, Locations, Run, encode_record, encode_table
 from netclnt.manifest import (
@@ -330,7 +330,7 @@ class _Frames:
                 self._seen.add(id_, (page.start + page.plain).to_bytes(8, "little"))
                 known = self._index.find(id_)
                 if known is not None:
-                    page.add(id_, length, *decode_location(known))
+                    page.add(id_, length, *known)
                 else:
                     if len(self._frame.plain) + length > FRAME_MAX:
                         yield self._frame

@@ -6,6 +6,7 @@ unreferenced files, or a HEAD behind the catalog, which the next publish repairs
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from netclnt.dedup import RECORD, StoreIndex, catch_up
-from netclnt.errors import CatalogBehindStore, ForeignMaster
+from netclnt.errors import CatalogBehindStore, ForeignMaster, NoSpace, StorageFailed
 from netclnt.events import Observer, Progressed
 from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_head
 from netclnt.ingest import Ingested, Settings, ingest
@@ -54,8 +55,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """``new`` is False when the current version has the same content already. Of the content, ``bytes_new`` were in no pack
-    before; compressed they take ``bytes_stored``."""
+    """``new`` is False when the current version has the same content and requirements already. Of the content, ``bytes_new``
+    were in no pack before; compressed they take ``bytes_stored``."""
 
     version: Version
     new: bool
@@ -73,7 +74,7 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
         with tempfile.TemporaryFile(dir=_scratch(master)) as records:
             done = _ingest(content, master, state, index, records, watcher)
             current = _current(master.catalog, request, state)
-            if current and _same_content(master.store, current, done):
+            if current and _same_terms(current, request) and _same_content(master.store, current, done):
                 return Published(current, False, done.bytes_new, done.bytes_stored)
             version = master.catalog.publish(_new_version(request, done))
             records.seek(0)
@@ -91,19 +92,33 @@ def refresh_head(master: Master) -> None:
 @contextmanager
 def _writing(master: Master) -> Iterator[tuple[CatalogState, StoreIndex]]:
     """Hold both locks, with an index and a HEAD that are up to the catalog's state."""
-    with master.store.lock(master.holder), master.catalog.writer_lock(master.holder):
+    with _own_files(master.state), master.store.lock(master.holder), master.catalog.writer_lock(master.holder):
         state = master.catalog.state()
+        head = read_head(master.store)
+        if head is not None and head.state.identity != state.identity:
+            raise ForeignMaster(expected=state.identity, found=head.state.identity)
+        if head is not None and head.state.generation > state.generation:
+            raise CatalogBehindStore(catalog_generation=state.generation, store_generation=head.state.generation)
         _scratch(master)
         with closing(StoreIndex(master.state / "index", identity=state.identity)) as index:
+            if head is None:
+                index.forget()
             catch_up(index, master.store, master.catalog.published(after=index.generation, until=state.generation))
-            head = read_head(master.store)
-            if head is not None and head.state.identity != state.identity:
-                raise ForeignMaster(expected=state.identity, found=head.state.identity)
-            if head is not None and head.state.generation > state.generation:
-                raise CatalogBehindStore(catalog_generation=state.generation, store_generation=head.state.generation)
             if head is None or head.state != state:
                 _write_head(master, state, index)
             yield state, index
+
+
+@contextmanager
+def _own_files(directory: Path) -> Iterator[None]:
+    """An OSError becomes a storage error: it is of the state directory, as the edges translate their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(path=str(directory), needed=0, free=0) from error
+        cause = error.strerror or str(error)
+        raise StorageFailed(action="write", path=str(directory), errno=error.errno or 0, cause=cause) from error
 
 
 def read_head(store: Store) -> StoreHead | None:
@@ -166,6 +181,11 @@ class _Watcher:
 def _current(catalog: Catalog, request: Request, state: CatalogState) -> Version | None:
     history = catalog.history(request.name, generation=state.generation, channel=request.channel)
     return next((held.version for held in history if held.current), None)
+
+
+def _same_terms(current: Version, request: Request) -> bool:
+    """Whether a version has the request's kind and requirements; another note alone makes no new version."""
+    return current.kind is request.kind and set(current.requires) == set(request.requires)
 
 
 def _same_content(store: Store, current: Version, done: Ingested) -> bool:
