@@ -25,7 +25,7 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~*<>!^-])/([a-z0-9]+)(?=[/\"';,.`]|\s[^/]
 SHELL_VARIABLE = re.compile(r'"?\$\{?\w+\}?"?')
 HOST = re.compile(r"https?://([\w.-]+)")
 
-PLACES = set("bin build dev etc mnt nonexistent opt proc root run srv store sys tmp usr var".split())
+PLACES = {"bin", "build", "dev", "etc", "mnt", "nonexistent", "opt", "proc", "root", "run", "srv", "store", "tmp", "usr", "var"}
 """Where paths in documents may begin: those of any Debian machine, and a few made up."""
 
 HOSTS = {"semver.org", "www.apache.org", "deb.debian.org", "snapshot.debian.org", "archive.ubuntu.com"}
