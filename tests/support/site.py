@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.support.databases import Database, Missing, odbc_driver
-from tests.support.sshd import Sshd
+from tests.support.sshd import HOST, Sshd
 
 NETCLNT = [sys.executable, "-m", "netclnt"]
 DEADLINE = 120
@@ -89,8 +89,8 @@ def catalog_place(engine: str, request: pytest.FixtureRequest, directory: Path) 
 
 @dataclass(eq=False)
 class Site:
-    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts`` and ``parent`` may be
-    changed before :meth:`init_slave`."""
+    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts`` and ``port`` may be
+    changed before :meth:`init_slave`; no ``known_hosts`` leaves it to the defaults."""
 
     directory: Path
     sshd: Sshd
@@ -102,8 +102,8 @@ class Site:
     def __post_init__(self) -> None:
         for path in (self.source, self.directory / "home"):
             path.mkdir(parents=True, exist_ok=True)
-        self.known_hosts = self.sshd.known_hosts
-        self.parent = self.sshd.url(self.store)
+        self.known_hosts: Path | None = self.sshd.known_hosts
+        self.port = self.sshd.port
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory / "home"),
@@ -120,6 +120,10 @@ class Site:
     @property
     def store(self) -> Path:
         return self.directory / "store"
+
+    @property
+    def parent(self) -> str:
+        return f"sftp://{self.sshd.user}@{HOST}:{self.port}{self.store}"
 
     @property
     def root(self) -> Path:
@@ -193,7 +197,8 @@ class Site:
             self.slave(
                 *("init", "slave", "--name", self.name, "--catalog", self.place.slave, "--parent", self.parent),
                 *("--root", self.root, "--state", self.state, "--transport", self.transport),
-                *("--identity", self.sshd.identity, "--known-hosts", self.known_hosts),
+                *("--identity", self.sshd.identity),
+                *(("--known-hosts", self.known_hosts) if self.known_hosts else ()),
                 *("--retry-budget", "0"),
                 *(self.password_flags if self.place.slave != "store" else ()),
                 *flags,
@@ -266,7 +271,7 @@ def entries(top: Path) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     for path in (top, *top.rglob("*")):
         status = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else digest(path) if path.is_file() else ""
+        content = str(path.readlink()) if path.is_symlink() else digest(path) if path.is_file() else ""
         found[str(path.relative_to(top))] = (stat.S_IFMT(status.st_mode), status.st_mode & 0o777, content)
     return found
 
@@ -283,7 +288,7 @@ def snapshot(top: Path) -> dict[str, tuple[object, ...]]:
         if ".netclnt" in relative.parts:
             continue
         status = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else hash_file(path) if path.is_file() else ""
+        content = str(path.readlink()) if path.is_symlink() else hash_file(path) if path.is_file() else ""
         mtime = status.st_mtime_ns if relative.parts else 0  # of the root itself: staging makes no promise
         found[str(relative)] = (status.st_mode, status.st_uid, status.st_gid, mtime, content)
     return found

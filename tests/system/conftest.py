@@ -7,18 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sshd import Sshd
 from tests.support.site import Site, catalog_place
+from tests.support.sshd import Sshd
 
 
 @pytest.fixture
 def make_site(request: pytest.FixtureRequest, sshd: Sshd, tmp_path: Path) -> Callable[..., Site]:
-    """Makes a site whose master and slave are set up: ``catalog`` is one of CATALOGS, ``flags`` those of ``init slave``."""
+    """Makes a site whose master and slave are set up: ``catalog`` is one of CATALOGS, ``flags`` those of ``init slave``; other
+    values are put into the site's fields before it is set up."""
 
-    def make(catalog: str = "sqlite", *, transport: str = "paramiko", flags: tuple[str, ...] = (), name: str = "site") -> Site:
+    def make(
+        catalog: str = "sqlite", *, transport: str = "paramiko", flags: tuple[str, ...] = (), name: str = "site", **fields: object
+    ) -> Site:
         directory = tmp_path / name
         directory.mkdir()
         site = Site(directory, sshd, catalog_place(catalog, request, directory), transport)
+        for field, value in fields.items():
+            setattr(site, field, value)
         site.init_master()
         site.init_slave(*flags)
         return site

@@ -12,7 +12,7 @@ import pytest
 from netclnt.rows import OFFER
 from tests.support.databases import free_port
 from tests.support.images import content
-from tests.support.site import TRANSPORTS, Run, Site, digest, snapshot
+from tests.support.site import TRANSPORTS, Run, Site, digest, good, snapshot
 
 MakeSite = Callable[..., Site]
 
@@ -131,13 +131,13 @@ def test_E1_E4_a_wrong_password_is_AUTH_and_a_catalog_that_is_down_is_TEMP(engin
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_D19_an_unknown_host_key_is_AUTH_and_the_hint_pins_it(transport: str, make_site: MakeSite) -> None:
-    site = make_site(transport=transport)
+    site = make_site(transport=transport, known_hosts=None)
     site.publish(site.put("image", content("D19", 100_000)))
-    nobody = site.put("known_hosts", b"")
+    pin = f"netclnt init slave --force --host-key {site.sshd.fingerprint}"
     with site.nothing_changes(but=["catalog.sqlite"]):
-        failed(site.slave("sync", "--known-hosts", str(nobody)), 6, "host key", site.sshd.fingerprint, "--host-key")
-    good = site.slave("sync", "--known-hosts", str(nobody), "--host-key", site.sshd.fingerprint)
-    assert good.code == 0, good.err
+        failed(site.slave("sync"), 6, "host key", pin)
+    good(site.slave(*pin.split()[1:]))
+    assert results(site.sync()) == {"image": "updated"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -1,0 +1,59 @@
+"""What a command asks of the kernel: strace's log as values, and its ways to make a call fail or kill."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+WRITES = ("write", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "ftruncate", "fallocate")
+SYNCS = ("fsync", "fdatasync")
+NAMES = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "linkat", "symlinkat")
+
+_LINE = re.compile(r"(\d+) +(\w+)\((.*)")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it was begun: ``text`` are its arguments as strace shows them, descriptors with their paths."""
+
+    thread: int
+    name: str
+    text: str
+
+
+def tracing(log: Path, calls: Sequence[str], *, inject: str = "") -> list[str]:
+    """The words that go before a command. ``inject`` is strace's, as ``fsync:signal=KILL:when=3``."""
+    program = shutil.which("strace")
+    if program is None:
+        pytest.skip("strace is not installed")
+    if subprocess.run([program, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace here")
+    more = ["-e", f"inject={inject}"] if inject else []
+    return [program, "-f", "--seccomp-bpf", "-y", "-s", "200", "-o", str(log), "-e", f"trace={','.join(calls)}", *more]
+
+
+def read_trace(log: Path) -> list[Call]:
+    found = (_LINE.fullmatch(line) for line in log.read_text(errors="replace").splitlines())
+    return [Call(int(match[1]), match[2], match[3]) for match in found if match]
+
+
+def points(calls: Sequence[Call], below: Sequence[Path]) -> list[tuple[str, int]]:
+    """(call, n): every place where a run can be killed by ``inject=call:signal=KILL:when=n``, which counts each thread's calls.
+    Only calls from the first one that touches a file ``below`` on."""
+    paths = [str(path) for path in below]
+    counts: Counter[tuple[int, str]] = Counter()
+    found: dict[tuple[str, int], None] = {}
+    begun = False
+    for call in calls:
+        counts[call.thread, call.name] += 1
+        begun = begun or any(path in call.text for path in paths)
+        if begun:
+            found[call.name, counts[call.thread, call.name]] = None
+    return list(found)
