@@ -3,7 +3,8 @@
 Three kinds of threads share the work. The **line** takes ranges from the planner as the connection wants them, and hands on what
 arrives. **Workers** copy, decompress, check block ids and write in place, in any order. The **caller's thread** follows in
 order: it digests each page behind the write front and reports. A page counts when its content has the xxh3-128 that the
-manifest says; a block that came damaged is fetched once more, from the store alone, and then it is an error.
+manifest says. A page that has not is looked at block by block when all else is done, and what is wrong in it fetched once more,
+from the store alone; then it is an error.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from threading import BoundedSemaphore, Lock, Thread, local
 
 from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, good_blocks, page_matches, read_parts
 from netclnt.chunking import block_id
-from netclnt.errors import ContentMismatch, Damaged, NetclntError, Stopped
+from netclnt.errors import ContentMismatch, Damaged, ForbiddenValue, NetclntError, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.localmanifests import LocalManifest
 from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
 from netclnt.pack import decode_frame
 from netclnt.plainstage import PlainStage
-from netclnt.plan import MISSING, STAGED, ZEROS, PagePlan, PageRun, repair_page
+from netclnt.plan import ZEROS, PagePlan, PageRun, repair_page
 from netclnt.protocols import Source
 from netclnt.seeds import Seeds
 
@@ -73,31 +74,41 @@ def assemble(
     Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
     """
     front = _Front(work, stage, on_page)
+    mended: set[int] = set()
     bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
-    if bad:
-        plans = {number: repair_page(work.manifest.blocks(number), blocks) for number, blocks in bad.items()}
-        bad = _Pass(work, stage, front, plans, locate(sorted(plans))).run(source)
-    if bad:
-        raise Damaged(what="block", where=f"{work.image}, page {min(bad)}", problem="not what its id says, twice")
+    while bad:
+        if not bad.isdisjoint(mended):
+            raise Damaged(what="page", where=f"{work.image}, page {min(bad & mended)}", problem="not what its check says, twice")
+        mended |= bad
+        plans = {number: _repair(work, stage, number) for number in sorted(bad | front.give_back())}
+        front.reused.update((number, plan.reused) for number, plan in plans.items())
+        lacking = [number for number, plan in plans.items() if plan.blocks_missing]
+        bad = _Pass(work, stage, front, plans, locate(lacking)).run(source)
     front.finish()
+
+
+def _repair(work: Work, stage: PlainStage, number: int) -> PagePlan:
+    blocks, start = work.manifest.blocks(number), work.manifest.starts[number]
+    good = good_blocks(stage.read_into, blocks, start=start, hash_seed=work.hash_seed)
+    return repair_page(blocks, good, work.plans[number])
 
 
 @dataclass(eq=False, slots=True)
 class _Page:
-    """A page under work. ``waiting`` counts its parts that are not in place, the planning itself being one; ``earlier`` are the
-    blocks to copy from staging (to, from, length) once all that comes before is complete."""
+    """A page under work. ``waiting`` counts its parts that are not in place, the planning itself being one; ``late`` says that
+    blocks are to be copied from staging once all that comes before is complete, ``bad`` that some cannot come in this pass."""
 
     number: int
     start: int
     blocks: Blocks
     offsets: list[int]
     waiting: int = 1
-    earlier: list[tuple[int, int, int]] = field(default_factory=list)
-    bad: set[int] = field(default_factory=set)
+    late: bool = False
+    bad: bool = False
 
 
 class _Pass:
-    """One pass over the pages that have a plan. Collects the blocks that turned out bad."""
+    """One pass over the pages that have a plan. Collects those that turned out bad."""
 
     def __init__(
         self,
@@ -112,8 +123,8 @@ class _Pass:
         self._front = front
         self._plans = plans
         self._locations = locations
-        self._bad: dict[int, set[int]] = {}
-        self._complete: SimpleQueue[_Page | None] = SimpleQueue()
+        self._bad: set[int] = set()
+        self._complete: SimpleQueue[tuple[int, bool] | None] = SimpleQueue()
         self._lock = Lock()
         self._stopped = False
         self._abandoned = False
@@ -121,8 +132,8 @@ class _Pass:
         self._free = BoundedSemaphore(work.threads * _TASKS_AHEAD)
         self._buffers = local()
 
-    def run(self, source: Source) -> dict[int, set[int]]:
-        """The numbers of bad blocks, by page. Raises the first error of any thread."""
+    def run(self, source: Source) -> set[int]:
+        """The numbers of the bad pages. Raises the first error of any thread."""
         with ThreadPoolExecutor(self._work.threads, thread_name_prefix="worker") as self._pool:
             line = Thread(target=self._line, args=(source,), name="line")
             line.start()
@@ -140,12 +151,14 @@ class _Pass:
         return self._bad
 
     def _follow(self) -> None:
-        while (page := self._complete.get()) is not None:
+        while (complete := self._complete.get()) is not None:
             if not self._abandoned:
-                for late in self._front.take(page):
-                    self._copy_earlier(late)
-                    if not self._check(late):
-                        self._front.refuse(late.number)
+                for number in self._front.take(*complete):
+                    blocks = self._work.manifest.blocks(number)
+                    self._copy_earlier(number, blocks)
+                    if not self._matches(number, blocks):
+                        self._note_bad(number)
+                        self._front.refuse(number)
 
     # --- the line's thread
 
@@ -184,44 +197,45 @@ class _Pass:
     def _begin(self, page: _Page, held: HeldBack[_Page]) -> None:
         """Set all parts of a page going."""
         copies: list[tuple[int, PageRun, int]] = []
-        missing: set[int] = set()
-        for run in self._plans[page.number].runs:
+        plan = self._plans[page.number]
+        for run in plan.runs:
             begin = page.offsets[run.first]
             length = page.offsets[run.first + run.count] - begin
-            if run.seed == MISSING:
-                missing.update(range(run.first, run.first + run.count))
-            elif run.seed == ZEROS:
+            if run.seed == ZEROS:
                 if not self._work.holes:
                     copies.append((begin, run, length))
-            elif run.seed != STAGED and (run.seed, run.offset) != (self._work.cloned, begin):
+            elif run.seed >= 0 and (run.seed, run.offset) != (self._work.cloned, begin):
                 copies.append((begin, run, length))
-        if missing:
-            self._want(page, missing, held)
+        if plan.blocks_missing:
+            self._want(page, held)
         if copies:
             self._add_part(page)
             self._submit(self._copy, page, copies)
 
-    def _want(self, page: _Page, missing: set[int], held: HeldBack[_Page]) -> None:
-        record = self._locations.get(page.number)
-        if record is not None:
-            try:
-                locations = decode_record(record, page.blocks, page_start=page.start, where=self._work.image)
-            except Damaged:
-                record = None
-        if record is None:
-            page.bad |= missing
-            return
+    def _want(self, page: _Page, held: HeldBack[_Page]) -> None:
         asked: set[Frame] = set()
-        for index, length, frame, start in locate(locations, page.blocks, missing):
-            missing.discard(index)
+        located = 0
+        for index, length, frame, start in self._located(page.number, page.blocks):
+            located += 1
             if frame is None:
-                page.earlier.append((page.offsets[index], start, length))
+                page.late = True
                 continue
             if frame not in asked:
                 asked.add(frame)
                 self._add_part(page)
             held.add(frame, Piece(start, length, page, index))
-        page.bad |= missing
+        page.bad = located < self._plans[page.number].blocks_missing
+
+    def _located(self, number: int, blocks: Blocks) -> Iterator[tuple[int, int, Frame | None, int]]:
+        """Where the missing blocks of a page lie, as :func:`netclnt.frames.locate` tells it; nothing if the record is damaged."""
+        record = self._locations.get(number)
+        if record is None:
+            return
+        try:
+            locations = decode_record(record, blocks, page_start=self._work.manifest.starts[number], where=self._work.image)
+        except (Damaged, ForbiddenValue):
+            return  # nothing vouches for locations: one that is out of range is as good as damaged
+        yield from locate(locations, blocks, self._plans[number].missing_blocks())
 
     # --- the workers
 
@@ -265,31 +279,33 @@ class _Pass:
 
     def _finish(self, page: _Page) -> None:
         """All parts of a page are in place: check it, unless blocks of it are bad or to be copied later."""
-        if page.bad:
-            with self._lock:
-                self._bad[page.number] = page.bad
-        elif page.earlier or self._check(page):
-            self._complete.put(page)
+        if page.bad or not (page.late or self._matches(page.number, page.blocks)):
+            self._note_bad(page.number)
+        else:
+            self._complete.put((page.number, page.late))
 
     # --- any thread
 
-    def _check(self, page: _Page) -> bool:
-        row = self._work.manifest.head.block_pages[page.number]
-        seed = self._work.hash_seed
-        read = self._stage.read_into
-        if page_matches(read, page.blocks, start=page.start, check=row.check, hash_seed=seed, buffer=self._buffer()):
-            return True
-        good = good_blocks(read, page.blocks, start=page.start, hash_seed=seed)
-        bad = {index for index, is_good in enumerate(good) if not is_good}
-        if not bad:
-            raise Damaged(what="manifest page", where=self._work.image, problem=f"page {page.number} has another digest")
-        with self._lock:
-            self._bad[page.number] = bad
-        return False
+    def _matches(self, number: int, blocks: Blocks) -> bool:
+        manifest = self._work.manifest
+        return page_matches(
+            self._stage.read_into,
+            blocks,
+            start=manifest.starts[number],
+            check=manifest.head.block_pages[number].check,
+            hash_seed=self._work.hash_seed,
+            buffer=self._buffer(),
+        )
 
-    def _copy_earlier(self, page: _Page) -> None:
-        for offset, start, length in sorted(page.earlier):
-            self._stage.copy_within(offset, start, length, self._buffer())
+    def _copy_earlier(self, number: int, blocks: Blocks) -> None:
+        offsets = list(accumulate(blocks.lengths, initial=self._work.manifest.starts[number]))
+        for index, length, frame, start in sorted(self._located(number, blocks), key=_block_number):
+            if frame is None:
+                self._stage.copy_within(offsets[index], start, length, self._buffer())
+
+    def _note_bad(self, number: int) -> None:
+        with self._lock:
+            self._bad.add(number)
 
     def _buffer(self) -> bytearray:
         buffer: bytearray | None = getattr(self._buffers, "buffer", None)
@@ -310,11 +326,15 @@ class _Pass:
     def _mark_bad(self, pieces: Sequence[Piece[_Page]]) -> None:
         with self._lock:
             for piece in pieces:
-                piece.page.bad.add(piece.block)
+                piece.page.bad = True
 
     def _submit(self, task: Callable[..., None], *arguments: object) -> None:
         self._free.acquire()
-        self._pool.submit(self._guarded, task, arguments)
+        try:
+            self._pool.submit(self._guarded, task, arguments)
+        except BaseException:  # no thread can be started, or the run has ended: nobody else gives this one back
+            self._free.release()
+            raise
 
     def _guarded(self, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
         try:
@@ -334,6 +354,10 @@ class _Pass:
         self._stopped = True
 
 
+def _block_number(located: tuple[int, int, Frame | None, int]) -> int:
+    return located[0]
+
+
 class _Front:
     """Follows the complete pages in order, and digests the files behind them."""
 
@@ -342,7 +366,7 @@ class _Front:
         self._stage = stage
         self._on_page = on_page
         self._awaited = set(work.plans)
-        self._late: dict[int, _Page] = {}
+        self._late: set[int] = set()
         self._next = 0
         self._digest = hashlib.sha256()
         self._buffer = bytearray(BUFFER_SIZE)
@@ -350,17 +374,18 @@ class _Front:
         self._layout = work.manifest.layout
         self._file = 0
         self._left = self._file_size(0)
+        self.reused = {number: plan.reused for number, plan in work.plans.items()}
         self.done = Done()
 
-    def take(self, page: _Page) -> Iterator[_Page]:
+    def take(self, number: int, late: bool) -> Iterator[int]:
         """Take a complete page, and go on as far as possible; yields each page whose late blocks are to be copied now."""
-        self._awaited.discard(page.number)
-        if page.earlier:
-            self._late[page.number] = page
+        self._awaited.discard(number)
+        if late:
+            self._late.add(number)
         while self._next < len(self._work.manifest.starts) and self._next not in self._awaited:
-            late = self._late.pop(self._next, None)
-            if late is not None:
-                yield late
+            if self._next in self._late:
+                self._late.discard(self._next)
+                yield self._next
                 if self._next in self._awaited:
                     return
             self._pass(self._next)
@@ -369,6 +394,12 @@ class _Front:
     def refuse(self, number: int) -> None:
         """The page that was yielded is not complete after all."""
         self._awaited.add(number)
+
+    def give_back(self) -> set[int]:
+        """The pages that were taken and still lack their late blocks: they are awaited again."""
+        late, self._late = self._late, set()
+        self._awaited |= late
+        return late
 
     def finish(self) -> None:
         """Digest what no page announced: complete pages at the end, and files without content."""
@@ -380,7 +411,7 @@ class _Front:
                 raise ContentMismatch(self._work.image, entry.path, entry.sha256.hex(), EMPTY_SHA256.hex())
 
     def _pass(self, number: int) -> None:
-        manifest, plan = self._work.manifest, self._work.plans.get(number)
+        manifest = self._work.manifest
         plain = manifest.head.block_pages[number].plain
         left = plain
         while left:
@@ -393,8 +424,8 @@ class _Front:
             if not self._left:
                 self._end_file()
         self.done.plain += plain
-        if plan is not None:
-            self.done.reused += plan.reused
+        if number in self.reused:
+            self.done.reused += self.reused[number]
             self.done.pages.append(number)
         self._on_page(self.done)
 

@@ -17,7 +17,7 @@ from netclnt.frames import HeldBack, Piece, locate
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_record
 from netclnt.plainstage import PlainStage
-from netclnt.plan import MISSING, PagePlan, plan_page, whole_page
+from netclnt.plan import PagePlan, plan_page, whole_page
 from netclnt.protocols import Root, Source, Stage
 from netclnt.remote import fetch_locations, fetch_manifest
 from netclnt.seeds import Seed, Seeds
@@ -169,14 +169,11 @@ def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locatio
     total = 0
     for number in sorted(locations):
         blocks = manifest.blocks(number)
-        missing = [
-            index for run in pages[number].runs if run.seed == MISSING for index in range(run.first, run.first + run.count)
-        ]
         try:
             record = decode_record(locations[number], blocks, page_start=manifest.starts[number], where=manifest.digest)
-        except Damaged:
+        except (Damaged, ForbiddenValue):
             continue
-        for index, length, frame, start in locate(record, blocks, missing):
+        for index, length, frame, start in locate(record, blocks, pages[number].missing_blocks()):
             if frame is not None:
                 held.add(frame, Piece(start, length, None, index))
         total += sum(wanted.frame.stored for wanted in held.due())

@@ -7,13 +7,13 @@ or exchange → ledger. A crash after any of these steps costs nothing but time 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from netclnt.assemble import Done
 from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
 from netclnt.diff import Action, Change
-from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile
+from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile, SourceMissing
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
@@ -113,11 +113,12 @@ def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
         hash_seed=job.state.hash_seed,
     )
     found: list[Seed] = []
-    shown = seeding.shown(name)
+    lies = slave.root.type(name)
+    shown = seeding.shown(name) if lies != "absent" else None  # what somebody removed would stand in the way of kept versions
     try:
         if shown is not None:
             found.append(shown)
-        elif slave.root.type(name) != "absent":
+        elif lies != "absent":
             found.append(seeding.foreign(name, list(slave.root.tree(name))))
         for seeds in (seeding.kept(name), seeding.staged(job.version.manifest), seeding.others(name), seeding.from_directories()):
             found.extend(seeds)
@@ -152,20 +153,27 @@ def _line_rate(ledger: Ledger) -> float | None:
 def _assemble(job: Job, manifest: LocalManifest) -> int:
     """Complete and seal the version in staging; returns the bytes reused."""
     with _seeds(job) as (seeds, base):
+        with suppress(SourceMissing, ContentMismatch):
+            return _fill(job, manifest, seeds, base)
+        # Once more: with locations read anew, as packs may have been put together; and by looking at what lies in staging, as
+        # it may be no longer what the journal vouches for.
+        job.slave.ledger.journal_clear(manifest.digest)
         try:
             return _fill(job, manifest, seeds, base)
         except ContentMismatch as error:
             text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
             job.observer(Warned("content-mismatch", text))
             job.slave.root.discard(manifest.digest)
-            job.slave.ledger.journal_clear(manifest.digest)
             return _fill(job, manifest, Seeds([]), None)
 
 
 def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) -> int:
     slave, line = job.slave, _line(job)
-    staging = prepare(manifest, slave.root, journal=slave.ledger.journal(manifest.digest), base=base)
+    journal = slave.ledger.journal(manifest.digest)
+    staging = prepare(manifest, slave.root, journal=journal, base=base)
     try:
+        if journal and not staging.resumed:  # it speaks of a staging area that is gone
+            slave.ledger.journal_clear(manifest.digest)
         plan = make_plan(manifest, seeds, line, staging)
         _tell_plan(job, plan)
         check_space(slave.root, plan.bytes_write, path=slave.root_path, make_room=lambda: _make_room(job))

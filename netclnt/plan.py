@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from netclnt.model import ZERO_ID, Blocks
 
@@ -39,6 +39,10 @@ class PagePlan:
     reused: int
     missing: int
     blocks_missing: int
+
+    def missing_blocks(self) -> set[int]:
+        """Their numbers in the page."""
+        return {index for run in self.runs if run.seed == MISSING for index in range(run.first, run.first + run.count)}
 
 
 def plan_page(blocks: Blocks, find: Find, *, staged: Sequence[bool] = ()) -> PagePlan:
@@ -86,10 +90,13 @@ def whole_page(blocks: Blocks, seed: int, offset: int) -> PagePlan:
     return PagePlan(tuple(runs), reused, 0, 0)
 
 
-def repair_page(blocks: Blocks, bad: Collection[int]) -> PagePlan:
-    """The plan of a page that is in staging, but for some blocks, which are to be fetched."""
+def repair_page(blocks: Blocks, good: Sequence[bool], plan: PagePlan) -> PagePlan:
+    """The plan of a page that is in staging but for the blocks that are not ``good``, which are to be fetched. As reused counts
+    what ``plan`` had taken from seeds and is good."""
 
     def find(_: bytes) -> None:
         return None
 
-    return plan_page(blocks, find, staged=[index not in bad for index in range(len(blocks))])
+    from_seeds = (index for run in plan.runs if run.seed >= 0 for index in range(run.first, run.first + run.count))
+    reused = sum(blocks.lengths[index] for index in from_seeds if good[index])
+    return replace(plan_page(blocks, find, staged=good), reused=reused)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from netclnt.errors import Damaged
+from netclnt.errors import Damaged, ForbiddenValue
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_table, table_bytes
 from netclnt.manifest import Head, decode_head, locations_path, manifest_path, page_offsets
@@ -72,9 +72,19 @@ def fetch_manifest(
 
 
 def fetch_locations(manifest: LocalManifest, pages: Sequence[int], *, source: Source) -> dict[int, bytes]:
-    """The encoded locations of some block pages, by the pages' numbers."""
+    """The encoded locations of some block pages, by the pages' numbers. Nothing vouches for them: they may be damaged.
+
+    Raises Damaged or ForbiddenValue when their table came damaged, twice.
+    """
     if not pages:
         return {}
+    try:
+        return _locations(manifest, pages, source)
+    except (Damaged, ForbiddenValue):
+        return _locations(manifest, pages, source)
+
+
+def _locations(manifest: LocalManifest, pages: Sequence[int], source: Source) -> dict[int, bytes]:
     path = locations_path(manifest.digest)
     count = len(manifest.head.block_pages)
     ((_, data),) = source.fetch([Range(path, 0, table_bytes(count))])
