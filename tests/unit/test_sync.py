@@ -283,6 +283,19 @@ def test_C20_verify_sees_what_is_missing_or_too_short(world):
     assert world.live("os/a") == noise(1, 1000)
 
 
+def test_C20_an_image_that_somebody_removed_comes_back_from_the_kept_version(world):
+    data = bytearray(noise(1))
+    world.publish("debian", bytes(data))
+    world.sync()
+    data[BIG // 2 : BIG // 2 + 10] = b"0123456789"
+    world.publish("debian", bytes(data))
+    world.sync()
+    del world.root.live["debian"]
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("debian") == data
+    assert world.done[0].bytes_fetched < 300_000
+
+
 def test_a_seed_directory_saves_the_line(world):
     world.publish("debian", noise(1) + b"new end")
     stick = MemoryRoot()
