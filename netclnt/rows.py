@@ -223,7 +223,7 @@ def versions_of(rows: Iterable[Sequence[object]]) -> Iterator[Version]:
 
     All rows of a version must follow one another.
     """
-    for _, group in groupby(rows, key=lambda row: (row[0], row[_VERSION_AT])):
+    for _, group in groupby(rows, key=lambda row: (text(row[0]), number(row[_VERSION_AT]))):
         yield _version(list(group))
 
 

@@ -58,6 +58,12 @@ def test_F_hostile_rows_become_versions_or_foreseen_errors(hostile: list[list[ob
         list(rows.versions_of(hostile))
 
 
+def test_E7_numbers_that_cannot_be_compared_are_refused() -> None:
+    row = [Decimal("sNaN")] * (len(rows.IMAGE_COLUMNS) + len(rows.VERSION_COLUMNS) + len(rows.REQUIREMENT_COLUMNS))
+    with pytest.raises(ForbiddenValue):
+        list(rows.versions_of([row, row]))
+
+
 @given(st.lists(VALUES, min_size=8, max_size=8))
 def test_F_hostile_states_become_states_or_foreseen_errors(hostile: list[object]) -> None:
     with contextlib.suppress(NetclntError):
