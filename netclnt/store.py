@@ -41,12 +41,12 @@ class DirectoryStore:
         with _translated("open", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                said = os.pread(descriptor, 200, 0).decode(errors="replace")
-                raise Locked(path=str(self._path), holder=said) from None
-            with _translated("write", path):
+            with _translated("lock", path):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    said = os.pread(descriptor, 200, 0).decode(errors="replace")
+                    raise Locked(path=str(self._path), holder=said) from None
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, holder.encode(), 0)
             yield

@@ -1,0 +1,86 @@
+"""From wanted blocks to reads: nothing is asked for twice in a row, and nothing is lost."""
+
+from array import array
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
+from netclnt.locations import EARLIER, Frame, Locations, Run
+from netclnt.model import Blocks
+from netclnt.pack import ZSTD, pack_path
+
+
+def frame(number, *, pack=1, offset=None):
+    return Frame(pack, 16 + number * 100 if offset is None else offset, 100, 1000, ZSTD)
+
+
+@given(st.lists(st.integers(0, 200), max_size=300))
+def test_every_piece_is_let_go_once_and_a_frame_s_pieces_together(asked):
+    held = HeldBack()
+    let_go = []
+    for number, wanted in enumerate(asked):
+        held.add(frame(wanted), Piece(0, 10, "page", number))
+        let_go += held.due()
+    let_go += held.rest()
+    assert not list(held.rest())
+    assert sorted(piece.block for wanted in let_go for piece in wanted.pieces) == list(range(len(asked)))
+    for wanted in let_go:
+        assert {asked[piece.block] for piece in wanted.pieces} == {(wanted.frame.offset - 16) // 100}
+
+
+def test_a_frame_asked_for_again_soon_is_let_go_once():
+    held = HeldBack()
+    for number in range(200):
+        held.add(frame(number // 8), Piece(0, 10, "page", number))
+        assert len(list(held.due())) == 0
+    assert [len(wanted.pieces) for wanted in held.rest()] == [8] * 25
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 30)), max_size=40))
+def test_ranges_are_the_frames_in_their_order(chosen):
+    wanted = [WantedFrame(frame(number, pack=pack)) for pack, number in chosen]
+    ranges = list(joined(iter(wanted)))
+    assert [each for found in ranges for each in found.frames] == wanted
+    for found in ranges:
+        assert found.path == pack_path(found.frames[0].frame.pack)
+        assert found.length == sum(each.frame.stored for each in found.frames)
+        data = bytes(number % 251 for number in range(found.offset, found.offset + found.length))
+        for each, stored in found.split(data):
+            begin = each.frame.offset
+            assert bytes(stored) == bytes(number % 251 for number in range(begin, begin + each.frame.stored))
+
+
+def test_ranges_end_at_a_megabyte():
+    wanted = [WantedFrame(replace(frame(0), offset=16 + number * 250_000, stored=250_000)) for number in range(9)]
+    assert [len(found.frames) for found in joined(wanted)] == [4, 4, 1]
+    assert all(found.length <= 1 << 20 for found in joined(wanted))
+
+
+def test_only_neighbours_are_joined():
+    for other in (frame(2), frame(1, pack=2), frame(0), Frame(1, 117, 100, 1000, ZSTD)):
+        assert len(list(joined([WantedFrame(frame(0)), WantedFrame(other)]))) == 2
+    (found,) = joined([WantedFrame(frame(0)), WantedFrame(frame(1))])
+    assert isinstance(found, FrameRange)
+    assert (found.offset, found.length) == (16, 200)
+
+
+BLOCKS = Blocks(array("I", [10, 20, 30, 40]), b"x" * 64)
+
+
+def test_missing_blocks_are_found_where_the_runs_say():
+    locations = Locations((frame(0), frame(1)), (Run(0, 2, 1, 5), Run(2, 1, EARLIER, 777), Run(3, 1, 0, 0)))
+    assert list(locate(locations, BLOCKS, {0, 1, 2, 3})) == [
+        (0, 10, frame(1), 5),
+        (1, 20, frame(1), 15),
+        (2, 30, None, 777),
+        (3, 40, frame(0), 0),
+    ]
+    assert list(locate(locations, BLOCKS, {1})) == [(1, 20, frame(1), 15)]
+    assert list(locate(locations, BLOCKS, ())) == []
+
+
+def test_of_two_places_one_is_taken_and_a_block_without_one_is_left_out():
+    locations = Locations((frame(0), frame(1)), (Run(0, 1, 0, 0), Run(0, 2, 1, 0)))
+    assert list(locate(locations, BLOCKS, {0, 1, 3})) == [(0, 10, frame(0), 0), (1, 20, frame(1), 10)]
