@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -75,11 +75,11 @@ def diff(
 
     ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises ForbiddenName for names
     that cannot lie in one root together, and BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is
-    held.
+    held inside the selection.
     """
     known = {image.name: image for image in held}
     check_names([version.name for version in offered])
-    _brake(offered, known, max_retire)
+    _brake(offered, [image.name for image in known.values() if image in selection], max_retire)
     changes = [_change(version, known.get(version.name), is_foreign) for version in offered if version in selection]
     names = {version.name for version in offered}
     changes += [
@@ -96,9 +96,10 @@ def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str
             note = "a file that netclnt did not put there"
             return Change(Action.REPLACE_FOREIGN, version.kind, version.name, None, version, version.size, note, suspect=True)
         return Change(Action.NEW, version.kind, version.name, None, version, version.size)
-    if (image.number, image.manifest) == (version.number, version.manifest) and not image.damaged:
+    is_same = (image.number, image.manifest) == (version.number, version.manifest)
+    if is_same and not image.damaged:
         return None
-    if image.pinned:
+    if image.pinned and not is_same:
         return Change(Action.PINNED, version.kind, version.name, image.number, version, version.size, "stays until unpinned")
     note = "local copy is damaged" if image.damaged else "called back" if version.number < image.number else ""
     return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note, image.damaged)
@@ -108,9 +109,10 @@ def check_names(names: Iterable[str]) -> None:
     """Raise ForbiddenName for two names that fall together when case is ignored, or of which one lies inside the other."""
     seen: dict[str, str] = {}
     for name in names:
-        twin = seen.setdefault(twin_key(name), name)
-        if twin is not name:
-            raise ForbiddenName(name=name, rule=f"the same as {twin!r} where case does not count")
+        key = twin_key(name)
+        if key in seen:
+            raise ForbiddenName(name=name, rule=f"the same as {seen[key]!r} where case does not count")
+        seen[key] = name
     for key, name in seen.items():
         parent = key
         while "/" in parent:
@@ -119,7 +121,7 @@ def check_names(names: Iterable[str]) -> None:
                 raise ForbiddenName(name=name, rule=f"inside the image {seen[parent]!r}")
 
 
-def _brake(offered: Sequence[Version], known: Mapping[str, HeldImage], max_retire: int) -> None:
+def _brake(offered: Sequence[Version], known: Sequence[str], max_retire: int) -> None:
     names = {version.name for version in offered}
     gone = sum(name not in names for name in known)
     if gone * 100 > max_retire * len(known) and (not offered or len(known) >= _BRAKE_FROM):
