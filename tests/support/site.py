@@ -89,8 +89,8 @@ def catalog_place(engine: str, request: pytest.FixtureRequest, directory: Path) 
 
 @dataclass(eq=False)
 class Site:
-    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts`` and ``port`` may be
-    changed before :meth:`init_slave`; no ``known_hosts`` leaves it to the defaults."""
+    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts``, ``port`` and ``root``
+    may be changed before :meth:`init_slave`; no ``known_hosts`` leaves it to the defaults."""
 
     directory: Path
     sshd: Sshd
@@ -104,6 +104,7 @@ class Site:
             path.mkdir(parents=True, exist_ok=True)
         self.known_hosts: Path | None = self.sshd.known_hosts
         self.port = self.sshd.port
+        self.root = self.directory / "root"
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory / "home"),
@@ -124,10 +125,6 @@ class Site:
     @property
     def parent(self) -> str:
         return f"sftp://{self.sshd.user}@{HOST}:{self.port}{self.store}"
-
-    @property
-    def root(self) -> Path:
-        return self.directory / "root"
 
     @property
     def state(self) -> Path:

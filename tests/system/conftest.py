@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.proxy import HOST, Proxy, proxy
 from tests.support.site import Site, catalog_place
 from tests.support.sshd import Sshd
 
@@ -29,3 +31,17 @@ def make_site(request: pytest.FixtureRequest, sshd: Sshd, tmp_path: Path) -> Cal
         return site
 
     return make
+
+
+@pytest.fixture
+def line(sshd: Sshd) -> Iterator[Proxy]:
+    with proxy(sshd.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def slow_site(make_site: Callable[..., Site], line: Proxy, sshd: Sshd, tmp_path: Path) -> Callable[..., Site]:
+    """A site whose slave reaches the master through ``line``."""
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[{HOST}]:{line.port} {sshd.host_public_key}\n")
+    return partial(make_site, port=line.port, known_hosts=known)

@@ -8,15 +8,13 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.images import content
-from tests.support.proxy import HOST, Proxy, proxy
+from tests.support.proxy import Proxy
 from tests.support.site import Run, Site, checked, digest, entries, good, snapshot
-from tests.support.sshd import Sshd
 from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, tracing
 
 MakeSite = Callable[..., Site]
@@ -26,20 +24,6 @@ END_SECONDS = 20
 SIZE = 24 << 20
 IN_FLIGHT = 16 * 261_120
 """Bytes asked for and not yet written that a death may cost."""
-
-
-@pytest.fixture
-def line(sshd: Sshd) -> Iterator[Proxy]:
-    with proxy(sshd.port) as opened:
-        yield opened
-
-
-@pytest.fixture
-def slow_site(make_site: MakeSite, line: Proxy, sshd: Sshd, tmp_path: Path) -> MakeSite:
-    """A site whose slave reaches the master through ``line``."""
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[{HOST}]:{line.port} {sshd.host_public_key}\n")
-    return partial(make_site, port=line.port, known_hosts=known)
 
 
 @contextmanager
