@@ -87,15 +87,16 @@ def get_manifest(wanted: Wanted, line: Line, *, reuse: Iterable[str]) -> LocalMa
 
 
 def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], base: Seed | None) -> Staging:
-    """Open the staging area of a version. A fresh one of a single file shares what it can with ``base``."""
+    """Open the staging area of a version; the caller closes its stage. A fresh one of a single file shares what it can with
+    ``base``."""
     stage = root.stage(manifest.digest)
-    there = stage.prepare(manifest.entries)
-    plain = PlainStage(stage, manifest.layout)
-    resumed = any(there)
-    cloned = False
-    if not resumed and not manifest.head.tree and base is not None and len(base.layout.files) == 1 and manifest.layout.files:
-        with base.reader("") as reader:
-            cloned = stage.clone(manifest.layout.files[0], reader)
+    try:
+        resumed = any(stage.prepare(manifest.entries))
+        plain = PlainStage(stage, manifest.layout)
+        cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base)
+    except BaseException:
+        stage.close()
+        raise
     return Staging(stage, plain, resumed, journal if resumed else (), cloned)
 
 

@@ -52,6 +52,7 @@ def forecast_image(job: Job) -> None:
         if _is_there(job, manifest):
             _tell_plan(job, None)
             return
+        _refuse_foreign(job)
         with _seeds(job) as (seeds, _):
             _tell_plan(job, make_plan(manifest, seeds, _line(job), None))
 
@@ -64,10 +65,8 @@ def bring_image(job: Job) -> ImageDone:
         if _is_there(job, manifest):
             _record(job, manifest)
             result, reused = "recorded", 0
-        elif job.change.action is Action.REPLACE_FOREIGN and not job.slave.adopt:
-            path = f"{job.slave.root_path}/{job.version.name}"
-            raise ForeignFile(image=job.version.name, path=path, found=job.slave.root.type(job.version.name))
         else:
+            _refuse_foreign(job)
             reused = _assemble(job, manifest)
             _show(job, manifest)
             result = "updated"
@@ -119,7 +118,7 @@ def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
         if shown is not None:
             found.append(shown)
         elif lies != "absent":
-            found.append(seeding.foreign(name, list(slave.root.tree(name))))
+            found.extend(seeding.foreign(name))
         for seeds in (seeding.kept(name), seeding.staged(job.version.manifest), seeding.others(name), seeding.from_directories()):
             found.extend(seeds)
         yield Seeds(found), shown
@@ -131,6 +130,13 @@ def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
 def _is_there(job: Job, manifest: LocalManifest) -> bool:
     """Whether the version's content lies at the image's place already: put there by hand, or shown just before a crash."""
     return job.change.suspect and has_content(job.slave.root, job.version.name, manifest.entries)
+
+
+def _refuse_foreign(job: Job) -> None:
+    """What an admin put there is replaced only when adopted, and what is neither file nor directory never."""
+    found = job.slave.root.type(job.version.name)
+    if found == "other" or (job.change.action is Action.REPLACE_FOREIGN and not job.slave.adopt):
+        raise ForeignFile(image=job.version.name, path=f"{job.slave.root_path}/{job.version.name}", found=found)
 
 
 def _tell_plan(job: Job, plan: Plan | None) -> None:
@@ -249,7 +255,7 @@ def _show(job: Job, manifest: LocalManifest) -> None:
 
 
 def _record(job: Job, manifest: LocalManifest) -> None:
-    """Tell the ledger what is shown, and what is kept of what was shown before."""
+    """Tell the ledger what is kept of what was shown before, and what is shown."""
     slave, version = job.slave, job.version
     old = slave.ledger.get(version.name)
     held = Held(
@@ -262,14 +268,16 @@ def _record(job: Job, manifest: LocalManifest) -> None:
         sha256=version.sha256,
         generation=job.state.generation,
         shown_at=slave.now(),
+        pinned=old is not None and old.pinned,
     )
-    slave.ledger.record(held, take_facts(slave.root, version.name, manifest.entries))
+    facts = take_facts(slave.root, version.name, manifest.entries)
     if old is not None and old.manifest in slave.root.kept():
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest)
-    for kept in sorted(slave.ledger.kept(version.name), key=_number, reverse=True)[slave.keep :]:
+    slave.ledger.record(held, facts)
+
+    def newest_first(kept: Kept) -> tuple[bool, int]:
+        return old is None or kept.token != old.manifest, -kept.number
+
+    for kept in sorted(slave.ledger.kept(version.name), key=newest_first)[slave.keep :]:
         slave.root.drop(kept.token)
         slave.ledger.drop_kept(kept.token)
-
-
-def _number(kept: Kept) -> int:
-    return kept.number

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netclnt.blockindex import Run, write_run
 from netclnt.chunking import block_id, cut
-from netclnt.errors import Damaged, ForbiddenName, StorageError
+from netclnt.errors import Damaged, ForbiddenName, StorageError, Unpublishable
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import OFFSET_BYTES, LocalManifest, Manifests
 from netclnt.model import ZERO_ID, Entry, EntryType
@@ -125,11 +125,13 @@ class Seeding:
             if seed is not None:
                 yield seed
 
-    def foreign(self, name: str, entries: Sequence[Entry]) -> Seed:
-        """What lies at an image's place though the ledger does not know it, or knows it otherwise."""
+    def foreign(self, name: str) -> Iterator[Seed]:
+        """What lies at an image's place though the ledger does not know it; nothing if it is something that cannot be read."""
         open_file = partial(self._root.open, name)
-        path = self._scratch / "foreign.scan"
-        return Seed(entries, scan(entries, open_file, hash_seed=self._hash_seed, path=path), {}, open_file)
+        with suppress(ForbiddenName, Unpublishable, StorageError):
+            entries = list(self._root.tree(name))
+            index = scan(entries, open_file, hash_seed=self._hash_seed, path=self._scratch / "foreign.scan")
+            yield Seed(entries, index, {}, open_file)
 
     def from_directories(self) -> Iterator[Seed]:
         """Each seed directory as one seed; one that changed since the last time (by its files' names, sizes, mtimes and
