@@ -50,8 +50,8 @@ def block_id(data: Bytes, hash_seed: int) -> bytes:
 def cut(read: Callable[[int], Bytes], *, read_size: int = READ_SIZE) -> Iterator[Stretch]:
     """Cut one file, given by a ``read`` that returns exactly the bytes asked for, and fewer only at the end.
 
-    The stretches cover the file without a gap, and are the same whatever ``read_size`` (a multiple of WINDOW) is. Their
-    data stay valid as long as they are referenced.
+    The stretches cover the file without a gap. The blocks, though not how they are grouped into stretches, are the same
+    whatever ``read_size`` (a multiple of WINDOW) is. Their data stay valid as long as they are referenced.
     """
     chunker = FastCDC(avg_size=BLOCK_MAX // 4, min_size=BLOCK_MAX // 16, max_size=BLOCK_MAX)
     carry = b""
