@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.show import Column, Record, TextView, View, now
 from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.errors import ConfigInvalid, StorageError
+from netclnt.errors import BadArgument, ConfigInvalid, StorageError
 from netclnt.events import Warned
 from netclnt.protocols import Catalog, Content, Root, SlaveCatalog, Source
 from netclnt.selection import Selection
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from netclnt.cli.meter import Meter
     from netclnt.cli.session import Session
     from netclnt.cli.show import Bar
-    from netclnt.files.source import LocalContent
     from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
     from netclnt.publish import Master
@@ -38,6 +38,7 @@ KEY = "id_ed25519"
 KNOWN_HOSTS = "known_hosts"
 LEDGER = "ledger.sqlite"
 TOC = "toc.sqlite"
+STANDARD_INPUT = "-"
 
 
 def open_view(options: Globals, output: Output, *, run_id: str, environment: Mapping[str, str]) -> View:
@@ -126,11 +127,21 @@ def open_ledger(config: SlaveConfig, *, readonly: bool = False) -> Ledger:
     return Ledger(config.state / LEDGER, readonly=readonly)
 
 
-def open_content(path: Path) -> LocalContent:
-    """What is to be published; the caller closes it."""
-    from netclnt.files.source import open_content
+@contextmanager
+def open_content(path: Path) -> Iterator[Content]:
+    """What is to be published: a file, a directory, or ``-`` for what comes over standard input, which is no terminal."""
+    if str(path) != STANDARD_INPUT:
+        from netclnt.files.source import open_content
 
-    return open_content(path)
+        with open_content(path) as content:
+            yield content
+        return
+    if sys.stdin is None or sys.stdin.isatty():
+        hint = "COMMAND | netclnt publish - --name NAME"
+        raise BadArgument(argument="-", problem="nothing is piped into standard input", hint=hint)
+    from netclnt.files.stream import StreamContent
+
+    yield StreamContent(sys.stdin.buffer, where="standard input")
 
 
 def mark_root(config: SlaveConfig, *, anew: bool) -> None:

@@ -190,10 +190,10 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     e.StorageFailed: _storage_failed,
     e.RootNotMounted: lambda x: (
         f"{safe(x.path)} lacks the mark that netclnt left there: its file system is not mounted.",
-        f"mount {safe(x.path)}; for a new, empty one: netclnt init slave",
+        f"mount {safe(x.path)}; if it is really new and empty: netclnt init slave --force",
     ),
     e.ForeignFile: lambda x: (
-        f"{safe(x.path)}, where the image {safe(x.image)} belongs, holds {safe(x.found)} that netclnt did not put there.",
+        f"{safe(x.path)}, where the image {safe(x.image)} belongs, holds a {safe(x.found)} that netclnt did not put there.",
         f"netclnt sync --adopt {safe(x.image)}, or move it away",
     ),
     e.Locked: lambda x: (

@@ -1,9 +1,8 @@
-"""``netclnt publish``: a file or a directory becomes an image's new version."""
+"""``netclnt publish``: a file, a directory or standard input becomes an image's new version."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +14,6 @@ from netclnt.cli.show import now
 from netclnt.cli.text import human_bytes, human_seconds
 from netclnt.config import MasterConfig
 from netclnt.errors import BadArgument, ForbiddenValue
-from netclnt.events import Event, Observer, Progressed
 from netclnt.model import NOTE_MAX, Kind, Requirement, check_text
 from netclnt.naming import check_name
 from netclnt.publish import Published, Request, publish
@@ -27,10 +25,11 @@ _REQUIREMENT = re.compile(r"([^@]+)(?:@(\d+|\d+-|\d+-\d+))?", re.ASCII)
     "publish",
     examples=[
         "netclnt publish /build/debian12.ext4",
+        "zstdcat debian12.ext4.zst | netclnt publish - --name debian12.ext4",
         "netclnt publish /build/pxe --name boot/debian12 --requires drivers@3- --note 'kernel 6.1.0-40'",
     ],
     params=[
-        click.Argument(["path"], type=click.Path(path_type=Path)),
+        click.Argument(["path"], type=click.Path(path_type=Path, allow_dash=True)),
         click.Option(["--name"], metavar="NAME", help="The image's name. Default: the last part of PATH."),
         click.Option(
             ["--kind"], type=click.Choice([kind.value for kind in Kind]), default=Kind.IMAGE.value, help="Default: image."
@@ -43,11 +42,11 @@ _REQUIREMENT = re.compile(r"([^@]+)(?:@(\d+|\d+-|\d+-\d+))?", re.ASCII)
 def command(
     session: Session, *, path: Path, name: str | None, kind: str, requires: tuple[str, ...], note: str, **flags: object
 ) -> None:
-    """Offer PATH, a file or a directory, as the new version of an image. Only blocks that the store lacks are added; content
-    that is current already adds no version."""
+    """Offer PATH, a file or a directory, as the new version of an image; - reads a file's content from standard input. Only
+    blocks that the store lacks are added; content that is current already adds no version."""
     config = session.master(**flags)
     request = Request(
-        name=check_name(name or path.absolute().name),
+        name=check_name(name or _own_name(path)),
         kind=Kind(kind),
         channel=config.channel,
         note=_note(note),
@@ -58,8 +57,14 @@ def command(
         edges.open_master(config, password=session.password(config), holder=session.holder) as master,
         edges.open_content(path) as content,
     ):
-        done = publish(content, request, master=master, observer=_sized(session.observe, path))
+        done = publish(content, request, master=master, observer=session.observe)
     _tell(session, done)
+
+
+def _own_name(path: Path) -> str:
+    if str(path) == edges.STANDARD_INPUT:
+        raise BadArgument(argument="-", problem="standard input has no name", hint="netclnt publish - --name NAME")
+    return path.absolute().name
 
 
 def requirement(text: str) -> Requirement:
@@ -100,13 +105,3 @@ def _tell(session: Session, done: Published) -> None:
         f"{result}: {size}, {new} of them new to the store and {stored} compressed, {human_seconds(session.seconds)}"
     )
     session.view.result("image", record, [f"{version.name}@{version.number}"])
-
-
-def _sized(observer: Observer, path: Path) -> Observer:
-    """Adds the total to progress events where it is known: for a file."""
-    size = path.stat().st_size if path.is_file() else 0
-
-    def observe(event: Event) -> None:
-        observer(replace(event, bytes_total=size) if isinstance(event, Progressed) else event)
-
-    return observe
