@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.images import content
 from tests.support.proxy import Proxy
-from tests.support.site import Run, Site, checked, digest, entries, good, snapshot
+from tests.support.site import TRANSPORTS, Run, Site, checked, digest, entries, good, snapshot
 from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, tracing
 
 MakeSite = Callable[..., Site]
@@ -63,6 +63,16 @@ def test_A2_P4_killed_again_and_again_it_repeats_no_more_than_was_in_flight(
     site.sync()
     assert digest(site.root / "image") == digest(image)
     assert line.passed < 1.05 * SIZE + kills * IN_FLIGHT
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_bytes_fetched_is_what_crosses_the_line(transport: str, slow_site: MakeSite, line: Proxy) -> None:
+    site = slow_site(transport=transport)
+    for data in (content("crosses", 6 << 20), content("crosses", 3 << 20) + content("crosses/2", 200_000)):
+        site.publish(site.put("image", data))
+        before = line.passed
+        fetched = site.sync().one("summary")["bytes_fetched"]
+        assert fetched < line.passed - before < fetched * 1.02 + 20_000  # the rest is encryption and the handshake
 
 
 SIGNALS = [

@@ -40,6 +40,22 @@ def test_unchanged_content_says_so_and_adds_nothing(make_site: MakeSite) -> None
     assert [row[:5] for row in good(site.master("list")).rows] == [["image", "image", "1", "300000", "offered"]]
 
 
+def test_content_comes_from_standard_input_with_a_name(make_site: MakeSite) -> None:
+    site = make_site()
+    image = site.put("image", content("stdin", 3 << 20))
+    with subprocess.Popen(["cat", image], stdout=subprocess.PIPE) as piped:
+        run = good(site.master("--json", "publish", "-", "--name", "piped", stdin=piped.stdout))
+    assert run.one("image").items() >= {"image": "piped", "version": 1, "size": 3 << 20, "sha256": digest(image)}.items()
+    assert site.publish(image, "--name", "piped")["result"] == "unchanged"
+    assert site.publish(site.put("empty", b""), "--name", "piped")["version"] == 2
+    assert site.master("publish", "-", "--name", "piped").code == 2  # nothing comes: the program before it failed
+    nameless = site.master("publish", "-")
+    assert nameless.code == 2
+    assert "--name" in nameless.err
+    site.sync()
+    assert (site.root / "piped").read_bytes() == b""
+
+
 @pytest.mark.parametrize("every", [pytest.param(False, id="some"), pytest.param(True, id="all", marks=pytest.mark.slow)])
 @pytest.mark.timeout(900)
 def test_A16_killed_at_the_nth_call_that_changes_the_disk(

@@ -129,6 +129,24 @@ def test_E1_E4_a_wrong_password_is_AUTH_and_a_catalog_that_is_down_is_TEMP(engin
     assert (run.code, run.one("error")["code"]) == (5, "TEMP")
 
 
+def test_E10_an_account_that_may_only_SELECT_is_enough(make_site: MakeSite) -> None:
+    site = make_site("postgresql")
+    site.publish(site.put("image", content("E10", 100_000)))
+    database = site.place.database
+    assert database
+    tables = [str(row[0]) for row in database.admin("SELECT tablename FROM pg_tables WHERE tablename LIKE 'nc_%'")]
+    reader = f"reader_of_{database.name}"
+    database.account(reader, str(site.place.password), dict.fromkeys(tables, "SELECT"))
+    environment = site.environment_of("slave") | {"NETCLNT_CATALOG": database.conn_as(reader)}
+    assert results(site.sync("--no-report", env=environment)) == {"image": "updated"}
+    sent = {line.partition(":  ")[2].split()[1] for line in database.server.statements() if f"|{reader}|" in line}
+    assert sent <= {"SELECT", "select", "SET", "BEGIN", "COMMIT", "ROLLBACK"}
+    site.publish(site.put("image", content("E10/2", 100_000)))
+    told = site.sync(env=environment)
+    assert [event["code"] for event in told.of("warning")] == ["not-reported"]
+    assert results(told) == {"image": "updated"}
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_D19_an_unknown_host_key_is_AUTH_and_the_hint_pins_it(transport: str, make_site: MakeSite) -> None:
     site = make_site(transport=transport, known_hosts=None)
