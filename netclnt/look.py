@@ -22,7 +22,10 @@ def is_as_recorded(root: Root, ledger: Ledger, manifests: Manifests, held: Held)
 def _looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
     """Whether every path of an image has the size, mtime and inode it was recorded with."""
     paths = list(facts)
-    return bool(paths) and list(root.facts(name, paths)) == [facts[path] for path in paths]
+    try:
+        return bool(paths) and list(root.facts(name, paths)) == [facts[path] for path in paths]
+    except StorageError:
+        return False
 
 
 def take_facts(root: Root, name: str, entries: Sequence[Entry]) -> dict[str, Facts]:
@@ -41,6 +44,15 @@ def has_content(root: Root, name: str, entries: Sequence[Entry]) -> bool:
         )
     except (ForbiddenName, Unpublishable, StorageError):
         return False
+
+
+def facts_if_whole(root: Root, name: str, entries: Sequence[Entry]) -> dict[str, Facts] | None:
+    """How an image that has this content looks: as it did before the content was read, so that a change meanwhile shows."""
+    try:
+        facts = take_facts(root, name, entries)
+    except StorageError:
+        return None
+    return facts if has_content(root, name, entries) else None
 
 
 def _comparable(entry: Entry) -> tuple[str, EntryType, int, int, bytes, str]:
@@ -73,8 +85,7 @@ def _facts_if_whole(root: Root, manifests: Manifests, held: Held) -> dict[str, F
     if manifest is None:
         return None
     with closing(manifest):
-        whole = has_content(root, held.name, manifest.entries)
-        return take_facts(root, held.name, manifest.entries) if whole else None
+        return facts_if_whole(root, held.name, manifest.entries)
 
 
 def record(ledger: Ledger, rechecked: Iterable[Rechecked]) -> None:

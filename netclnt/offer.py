@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from netclnt.diff import Change, diff
-from netclnt.errors import ForeignMaster, NetclntError
+from netclnt.errors import ForeignMaster, NetclntError, StorageError
 from netclnt.events import Catalog, Changed, Observer, Warned
-from netclnt.ledger import Applied
+from netclnt.ledger import Applied, Held
 from netclnt.look import is_as_recorded, recheck, record
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import SlaveCatalog
@@ -46,11 +46,13 @@ def look_at_offer(
         state = catalog.state()
         _check_identity(slave, state)
         applied = slave.ledger.applied()
-        if applied is not None and state.generation < applied.generation:
-            text = f"The catalog is at generation {state.generation}, this slave at {applied.generation}: nothing is done."
+        held = slave.ledger.held()
+        reached = max([image.generation for image in held] + ([applied.generation] if applied else []), default=0)
+        if state.generation < reached:
+            text = f"The catalog is at generation {state.generation}, this slave at {reached}: nothing is done."
             observer(Warned("catalog-behind", text))
             return None
-        if selection is None and applied == applied_state(slave, state) and _is_as_recorded(slave):
+        if selection is None and applied == applied_state(slave, state) and _is_as_recorded(slave, held):
             if write and slave.report:
                 _say_seen(slave, catalog, state, observer)
             return None
@@ -66,7 +68,7 @@ def look_at_offer(
         [version for version in versions if version in slave.selection],
         [rechecked[held.name].now if held.name in rechecked else held for held in slave.ledger.held()],
         selection=slave.selection if selection is None else selection,
-        is_foreign=lambda name: slave.root.type(name) != "absent",
+        is_foreign=lambda name: _is_foreign(slave, name),
         max_retire=slave.max_retire,
     )
     for change in changes:
@@ -76,12 +78,13 @@ def look_at_offer(
 
 
 def is_still_offered(slave: Slave, version: Version, state: CatalogState, questions: Questions) -> bool:
-    """Whether a version that was fetched is still the current one: it may have been called back meanwhile."""
+    """Whether a version that was fetched is still the current one: it may have been called back meanwhile. A catalog that has
+    fallen behind cannot tell."""
     catalog = slave.open_catalog()
     try:
         found = catalog.state()
         _check_identity(slave, found)
-        if found.generation == state.generation:
+        if found.generation <= state.generation:
             return True
         history = catalog.history(version.name, generation=found.generation, channel=slave.channel)
         return any(held.current and held.version.number == version.number for held in history)
@@ -91,14 +94,15 @@ def is_still_offered(slave: Slave, version: Version, state: CatalogState, questi
 
 
 def applied_state(slave: Slave, state: CatalogState) -> Applied:
-    """What the ledger says when all of a catalog's state is applied."""
+    """What the ledger says when all of a catalog's state is applied, but for what is pinned."""
+    pinned = [held.name for held in slave.ledger.held() if held.pinned]
     return Applied(
         identity=state.identity,
         generation=state.generation,
         schema_version=state.schema_version,
         assignment_revision=state.assignment_revision,
         statement_number=state.statement_number,
-        selection=slave.selection_digest(),
+        selection=slave.selection_digest(pinned),
     )
 
 
@@ -110,8 +114,16 @@ def _check_identity(slave: Slave, state: CatalogState) -> None:
         raise ForeignMaster(expected=known, found=state.identity)
 
 
-def _is_as_recorded(slave: Slave) -> bool:
-    return all(is_as_recorded(slave.root, slave.ledger, slave.manifests, held) for held in slave.ledger.held())
+def _is_as_recorded(slave: Slave, held: Iterable[Held]) -> bool:
+    return all(is_as_recorded(slave.root, slave.ledger, slave.manifests, image) for image in held)
+
+
+def _is_foreign(slave: Slave, name: str) -> bool:
+    """Whether something lies at an image's place. One that cannot be looked at is told of when it is that image's turn."""
+    try:
+        return slave.root.type(name) != "absent"
+    except StorageError:
+        return True
 
 
 def _say_seen(slave: Slave, catalog: SlaveCatalog, state: CatalogState, observer: Observer) -> None:

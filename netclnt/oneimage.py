@@ -53,7 +53,7 @@ def forecast_image(job: Job) -> None:
             _tell_plan(job, None)
             return
         _refuse_foreign(job)
-        with _seeds(job) as (seeds, _):
+        with _seeds(job, staged=False) as (seeds, _):
             _tell_plan(job, make_plan(manifest, seeds, _line(job), None))
 
 
@@ -100,8 +100,9 @@ def _manifest(job: Job) -> Iterator[LocalManifest]:
 
 
 @contextmanager
-def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
-    """All seeds, and the first of them if it is the image's present version, which staging may share blocks with."""
+def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
+    """All seeds, and the first of them if it is the image's present version, which staging may share blocks with. Only who
+    holds the root's lock may ask for what is ``staged``."""
     slave, name = job.slave, job.version.name
     seeding = Seeding(
         root=slave.root,
@@ -119,8 +120,11 @@ def _seeds(job: Job) -> Iterator[tuple[Seeds, Seed | None]]:
             found.append(shown)
         elif lies != "absent":
             found.extend(seeding.foreign(name))
-        for seeds in (seeding.kept(name), seeding.staged(job.version.manifest), seeding.others(name), seeding.from_directories()):
-            found.extend(seeds)
+        found.extend(seeding.kept(name))
+        if staged:
+            found.extend(seeding.staged(job.version.manifest))
+        found.extend(seeding.others(name))
+        found.extend(seeding.from_directories())
         yield Seeds(found), shown
     finally:
         for seed in found:
@@ -158,7 +162,7 @@ def _line_rate(ledger: Ledger) -> float | None:
 
 def _assemble(job: Job, manifest: LocalManifest) -> int:
     """Complete and seal the version in staging; returns the bytes reused."""
-    with _seeds(job) as (seeds, base):
+    with _seeds(job, staged=True) as (seeds, base):
         with suppress(SourceMissing, ContentMismatch):
             return _fill(job, manifest, seeds, base)
         # Once more: with locations read anew, as packs may have been put together; and by looking at what lies in staging, as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Slave:
     now: Callable[[], str]
     monotonic: Callable[[], float]
 
-    def selection_digest(self) -> str:
-        """Changes with everything that decides what this slave should hold."""
-        facts = (self.selection.patterns, self.channel, self.root_path)
+    def selection_digest(self, pinned: Sequence[str]) -> str:
+        """Changes with everything that decides what this slave should hold; ``pinned`` are the names of pinned images."""
+        facts = (self.selection.patterns, self.channel, self.root_path, *pinned)
         return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from netclnt.errors import NetclntError, Stopped
+from netclnt.errors import LineBroken, NetclntError, Stopped
 from netclnt.events import Observer, Summed, Warned
 from netclnt.model import Report
 from netclnt.offer import Offer, Questions, look_at_offer
@@ -33,11 +33,14 @@ def sync(slave: Slave, selection: Selection | None, *, observer: Observer) -> Re
             offer = look_at_offer(slave, selection, run.questions, observer, write=True)
             if offer is None or run.carry(offer).out(whole=selection is None):
                 break
+        else:
+            raise LineBroken("catalog", slave.source.address, f"its offer changed {_ROUNDS_MAX} times while it was fetched")
     return run.result
 
 
 def forecast(slave: Slave, selection: Selection | None, *, observer: Observer) -> Result:
-    """A dry run: tell the observer the plan of every change. Nothing is changed but caches in the state directory."""
+    """A dry run: tell the observer the plan of every change. Nothing is changed but caches in the state directory; so what an
+    interrupted run left in staging is not looked at, and a plan may say more than the real run has to do."""
     run = _Run(slave, observer)
     offer = look_at_offer(slave, selection, run.questions, observer, write=False)
     if offer is not None:
@@ -65,17 +68,18 @@ class _Run:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Around a run: in the end, totals to the observer and a report to the master."""
-        error: NetclntError | None = None
+        """Around a run: in the end, totals to the observer and a report to the master. A bug is told by nobody but itself."""
         try:
             yield
-        except NetclntError as caught:
-            error = caught
+        except NetclntError as error:
+            self._end(error)
             raise
-        finally:
-            self.summarize()
-            if self.result.generation and self._slave.report and not isinstance(error, Stopped):
-                self._report(error)
+        self._end(None)
+
+    def _end(self, error: NetclntError | None) -> None:
+        self.summarize()
+        if self.result.generation and self._slave.report and not isinstance(error, Stopped):
+            self._report(error)
 
     def summarize(self) -> None:
         source = self._slave.source
