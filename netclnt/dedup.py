@@ -23,8 +23,6 @@ from netclnt.protocols import Store
 RECORD = struct.Struct("<QIIIBI")
 """Value of one record: the frame's pack, offset, stored and plain length and codec; where in the frame the block begins."""
 
-_RUNS_MAX = 6
-
 
 def encode_location(frame: Frame, start: int) -> bytes:
     return RECORD.pack(frame.pack, frame.offset, frame.stored, frame.plain, frame.codec, start)
@@ -75,7 +73,7 @@ class StoreIndex:
         run = Run(path)
         self._runs.append(run)
         self.generation = generation
-        obsolete = self._merge() if len(self._runs) > _RUNS_MAX else []
+        obsolete = self._merge()
         self._save()
         for path in obsolete:
             path.unlink()
@@ -92,15 +90,24 @@ class StoreIndex:
             run.close()
 
     def _merge(self) -> list[Path]:
-        """Put the smaller runs together; returns the files that this leaves over."""
-        self._runs.sort(key=lambda run: run.count, reverse=True)
-        smaller = self._runs[1:]
+        """Put the newest run and older ones of like size together; returns the files that this leaves over.
+
+        So each run is more than twice as long as the next: there are few to ask, and a record is seldom written again.
+        """
+        first = len(self._runs) - 1
+        count = self._runs[first].count
+        while first and count * 2 >= self._runs[first - 1].count:
+            first -= 1
+            count += self._runs[first].count
+        alike = self._runs[first:]
+        if len(alike) < 2:
+            return []
         path = self._new_path()
-        merge_runs(path, [run.path for run in smaller], value_size=RECORD.size)
-        for run in smaller:
+        merge_runs(path, [run.path for run in alike], value_size=RECORD.size)
+        for run in alike:
             run.close()
-        self._runs[1:] = [Run(path)]
-        return [run.path for run in smaller]
+        self._runs[first:] = [Run(path)]
+        return [run.path for run in alike]
 
     def _new_path(self) -> Path:
         self._numbers += 1

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from netclnt.blockindex import write_run
+from netclnt.blockindex import Run, merge_runs, write_run
 from netclnt.catalog.toc import open_toc
-from netclnt.dedup import StoreIndex
+from netclnt.dedup import StoreIndex, encode_location
 from netclnt.errors import (
     BadArgument,
     CatalogBehindStore,
@@ -26,6 +26,7 @@ from netclnt.errors import (
 )
 from netclnt.events import Progressed
 from netclnt.head import HEAD_PATH, decode_store_head, encode_store_head
+from netclnt.locations import Frame
 from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL, Kind, Requirement
 from netclnt.publish import Request, publish, read_entries, read_head, refresh_head
@@ -275,6 +276,27 @@ def test_a_location_that_cannot_be_is_never_published(world, tmp_path):
         world.publish("other", noise(1) + b"tail")
     assert world.publish("other", noise(1) + b"tail").bytes_new < 70_000
     check_store(world, tmp_path)
+
+
+def test_an_index_writes_a_record_anew_only_seldom(tmp_path, monkeypatch):
+    """Made anew from thousands of versions, it must not take a time that grows with their square."""
+    written = []
+
+    def counting(path, parts, *, value_size):
+        merge_runs(path, parts, value_size=value_size)
+        run = Run(path)
+        written.append(run.count)
+        run.close()
+
+    monkeypatch.setattr("netclnt.dedup.merge_runs", counting)
+    index = StoreIndex(tmp_path, identity="a" * 32)
+    location = encode_location(Frame(1, 16, 5, 5, 0), 0)
+    for number in range(1, 401):
+        index.add([number.to_bytes(2, "big") + bytes([n]) * 14 + location for n in range(number % 5)], generation=number)
+        assert len(list(tmp_path.glob("*.run"))) <= 12
+    assert sum(written) <= 800 * 12
+    assert all(index.find(number.to_bytes(2, "big") + bytes(14)) for number in range(1, 401) if number % 5)
+    index.close()
 
 
 def test_an_index_of_many_publishes_stays_in_few_runs(world):
