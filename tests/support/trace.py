@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
@@ -57,3 +58,9 @@ def points(calls: Sequence[Call], below: Sequence[Path]) -> list[tuple[str, int]
         if begun:
             found[call.name, counts[call.thread, call.name]] = None
     return list(found)
+
+
+def sample(chosen: Sequence[tuple[str, int]], count: int, request: pytest.FixtureRequest) -> list[tuple[str, int]]:
+    """So many of the points, by the seed of the test run."""
+    seed = int(request.config.option.hypothesis_seed)
+    return random.Random(seed).sample(chosen, min(count, len(chosen)))

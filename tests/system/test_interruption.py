@@ -15,7 +15,7 @@ import pytest
 from tests.support.images import content
 from tests.support.proxy import Proxy
 from tests.support.site import TRANSPORTS, Run, Site, checked, digest, entries, good, snapshot
-from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, tracing
+from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample, tracing
 
 MakeSite = Callable[..., Site]
 END_SECONDS = 20
@@ -194,18 +194,20 @@ def update(make_site: MakeSite, tmp_path: Path) -> Update:
 CHANGING = (*WRITES[1:], *SYNCS, *NAMES)
 
 
-@pytest.mark.parametrize("every", [pytest.param(False, id="some"), pytest.param(True, id="all", marks=pytest.mark.slow)])
+KILLS = [pytest.param(8, id="8"), pytest.param(40, id="40", marks=pytest.mark.slow)]
+"""How many of the points, which are chosen anew in each run."""
+
+
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.timeout(600)
 def test_A1_killed_at_the_nth_call_that_changes_the_disk(
-    every: bool, update: Update, tmp_path: Path, request: pytest.FixtureRequest
+    kills: int, update: Update, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     site, log = update.site, tmp_path / "trace"
     site.sync(before=tracing(log, CHANGING))
     chosen = points(read_trace(log), [site.root, site.state])
     assert len(chosen) > 20
-    if not every:
-        chosen = random.Random(int(request.config.option.hypothesis_seed)).sample(chosen, 8)
-    for name, number in chosen:
+    for name, number in sample(chosen, kills, request):
         site.restore(update.saved)
         run = site.slave("sync", before=tracing(log, CHANGING, inject=f"{name}:signal=KILL:when={number}"))
         assert run.code in (0, -signal.SIGKILL), f"{name} {number}: {run.err}"

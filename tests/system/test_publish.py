@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.images import content
 from tests.support.site import Run, Site, checked, digest, good
-from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, tracing
+from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample, tracing
 
 MakeSite = Callable[..., Site]
 CHANGING = (*WRITES, *SYNCS, *NAMES)
@@ -56,10 +56,14 @@ def test_content_comes_from_standard_input_with_a_name(make_site: MakeSite) -> N
     assert (site.root / "piped").read_bytes() == b""
 
 
-@pytest.mark.parametrize("every", [pytest.param(False, id="some"), pytest.param(True, id="all", marks=pytest.mark.slow)])
-@pytest.mark.timeout(900)
+KILLS = [pytest.param(5, id="5"), pytest.param(40, id="40", marks=pytest.mark.slow)]
+"""How many of the points, which are chosen anew in each run."""
+
+
+@pytest.mark.parametrize("kills", KILLS)
+@pytest.mark.timeout(600)
 def test_A16_killed_at_the_nth_call_that_changes_the_disk(
-    every: bool, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
+    kills: int, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     site, log = make_site("store"), tmp_path / "trace"
     data = content("A16", 300_000)
@@ -69,9 +73,7 @@ def test_A16_killed_at_the_nth_call_that_changes_the_disk(
     good(site.master("publish", image, before=tracing(log, CHANGING)))
     chosen = points(read_trace(log), [site.store, site.directory / "master-state", site.directory / "catalog.sqlite"])
     assert len(chosen) > 20
-    if not every:
-        chosen = random.Random(int(request.config.option.hypothesis_seed)).sample(chosen, 5)
-    for turn, (name, number) in enumerate(chosen):
+    for turn, (name, number) in enumerate(sample(chosen, kills, request)):
         site.put("image", data + content(f"A16/{turn}", 20_000))
         run = site.master("publish", image, before=tracing(log, CHANGING, inject=f"{name}:signal=KILL:when={number}"))
         assert run.code in (0, -signal.SIGKILL), f"{name} {number}: {run.err}"
