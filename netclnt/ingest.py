@@ -41,8 +41,8 @@ from netclnt.pack import FRAME_MAX, PACK_BYTES_MAX, encode_frame
 from netclnt.protocols import Content, Item, PackWriter, Store
 from netclnt.workers import ordered_map
 
-_FRAMES_AHEAD = 32
-"""Frames in hand for each thread that compresses: enough to be busy while the next buffer is read and cut (8 MiB)."""
+_FRAMES_AHEAD = 64
+"""Frames in hand: enough for all threads to be busy while the next buffer is read and cut (8 MiB)."""
 
 _INLINE_DIGEST_MAX = 256 * 1024
 _COPY_SIZE = 1 << 20
@@ -98,7 +98,9 @@ def ingest(
         reader = _Reader(content, digester, on_read)
         frames = _Frames(reader, pages, seen, index, hash_seed)
         encode = partial(_encode, level=settings.level)
-        for frame, codec, stored in ordered_map(encode, frames, threads=settings.threads, ahead=settings.threads * _FRAMES_AHEAD):
+        for frame, codec, stored in ordered_map(
+            encode, frames, threads=settings.threads, ahead=max(_FRAMES_AHEAD, settings.threads)
+        ):
             packs.write(frame, codec, stored)
             pages.settle()
         pages.settle()

@@ -31,6 +31,8 @@ def check_name(name: object) -> str:
         bad = _NAME_FORBIDDEN.intersection(component)
         if bad:
             raise ForbiddenName(name=name, rule=f"{sorted(bad)[0]!r} is not allowed in a name")
+        if any(unicodedata.category(character) == "Cf" for character in component):
+            raise ForbiddenName(name=ascii(name), rule="no invisible characters")
         if component != component.strip():
             raise ForbiddenName(name=name, rule="no part may begin or end with white space")
     if components[0].casefold() == WORK_DIRECTORY or components[0].casefold() == "lost+found":

@@ -101,12 +101,19 @@ def _writing(master: Master) -> Iterator[tuple[CatalogState, StoreIndex]]:
             raise CatalogBehindStore(catalog_generation=state.generation, store_generation=head.state.generation)
         _scratch(master)
         with closing(StoreIndex(master.state / "index", identity=state.identity)) as index:
-            if head is None:
+            if head is None or not _holds(master, after=head.state.generation, until=state.generation):
                 index.forget()
             catch_up(index, master.store, master.catalog.published(after=index.generation, until=state.generation))
             if head is None or head.state != state:
                 _write_head(master, state, index)
             yield state, index
+
+
+def _holds(master: Master, *, after: int, until: int) -> bool:
+    """Whether the manifests of all versions published in between are in the store: one restored from a backup lacks them, and
+    packs that the index tells of."""
+    published = master.catalog.published(after=after, until=until)
+    return all(master.store.size(manifest_path(version.manifest)) is not None for version in published)
 
 
 @contextmanager

@@ -109,8 +109,11 @@ class DirectoryStore:
             return
         if path != self._path:
             self._make_directory(path.parent)
-        path.mkdir(exist_ok=True)
-        path.chmod(_DIRECTORY_MODE)
+        # Made under another name and then renamed: a crash must not leave a directory that slaves cannot read.
+        new = path.with_name(f".{path.name}.new")
+        new.mkdir(exist_ok=True)
+        new.chmod(_DIRECTORY_MODE)
+        new.rename(path)
         self._dirty.add(path.parent)
 
 

@@ -184,7 +184,9 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         "check the config: catalog and parent must belong to the same master as before",
     ),
     e.NoSpace: lambda x: (
-        f"{safe(x.path)} has {human_bytes(x.free)} free, and {human_bytes(x.needed)} are needed.",
+        f"{safe(x.path)} has {human_bytes(x.free)} free, and {human_bytes(x.needed)} are needed."
+        if x.needed
+        else f"The file system of {safe(x.path)} is full.",
         f"free some space: df -h {safe(x.path)}",
     ),
     e.StorageFailed: _storage_failed,

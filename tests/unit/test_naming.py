@@ -143,3 +143,10 @@ def test_tokens():
         with pytest.raises(ForbiddenName):
             check_token(token)
     assert not is_token("xyz")
+
+
+@pytest.mark.parametrize("name", ["a\u200bb", "a\u00adb", "\ufeffa", "a/b\u2060"])
+def test_F2_invisible_characters_make_no_name(name):
+    with pytest.raises(ForbiddenName):
+        check_name(name)
+    assert check_path(name) == name

@@ -452,3 +452,13 @@ def test_the_toc_holds_the_catalog(world, tmp_path):
     with sqlite3.connect(tmp_path / "oracle.sqlite") as toc:
         assert toc.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] > 0
     toc.close()
+
+
+def test_a_store_restored_from_a_backup_is_not_built_upon(world):
+    world.publish("debian", noise(1))
+    backup = dict(world.store.files)
+    world.publish("debian", noise(2))
+    world.store.files.clear()
+    world.store.files.update(backup)
+    with pytest.raises(SourceMissing, match="manifests/"):
+        world.publish("debian", noise(2) + b"more")
