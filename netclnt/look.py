@@ -59,6 +59,11 @@ def _comparable(entry: Entry) -> tuple[str, EntryType, int, int, bytes, str]:
     return entry.path, entry.type, entry.mode if entry.path else 0, entry.size, entry.sha256, entry.target
 
 
+def is_displaced(root: Root, held: Held) -> bool:
+    """Whether something of another type lies at an image's place: it is no damaged image, but what somebody put there."""
+    return root.type(held.name) not in ("absent", "directory" if held.tree else "file")
+
+
 @dataclass(frozen=True, slots=True)
 class Rechecked:
     """An image that was not as recorded, and what a look at its content found: its facts if it is whole, else None."""

@@ -9,7 +9,7 @@ from netclnt.diff import Change, diff
 from netclnt.errors import ForeignMaster, NetclntError, StorageError
 from netclnt.events import Catalog, Changed, Observer, Warned
 from netclnt.ledger import Applied, Held
-from netclnt.look import is_as_recorded, recheck, record
+from netclnt.look import is_as_recorded, is_displaced, recheck, record
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import SlaveCatalog
 from netclnt.selection import Selection
@@ -66,7 +66,11 @@ def look_at_offer(
     observer(Catalog(generation=state.generation, images=len(versions)))
     changes = diff(
         [version for version in versions if version in slave.selection],
-        [rechecked[held.name].now if held.name in rechecked else held for held in slave.ledger.held()],
+        [
+            rechecked[held.name].now if held.name in rechecked else held
+            for held in slave.ledger.held()
+            if not (held.name in rechecked and is_displaced(slave.root, held))
+        ],
         selection=slave.selection if selection is None else selection,
         is_foreign=lambda name: _is_foreign(slave, name),
         max_retire=slave.max_retire,

@@ -113,13 +113,13 @@ def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
         hash_seed=job.state.hash_seed,
     )
     found: list[Seed] = []
-    lies = slave.root.type(name)
-    shown = seeding.shown(name) if lies != "absent" else None  # what somebody removed would stand in the way of kept versions
+    shown = None
     try:
-        if shown is not None:
-            found.append(shown)
-        elif lies != "absent":
+        if job.change.action is Action.REPLACE_FOREIGN:
             found.extend(seeding.foreign(name))
+        elif slave.root.type(name) != "absent":  # what somebody removed would stand in the way of kept versions
+            shown = seeding.shown(name)
+            found.extend([shown] if shown else [])
         found.extend(seeding.kept(name))
         if staged:
             found.extend(seeding.staged(job.version.manifest))

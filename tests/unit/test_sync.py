@@ -324,3 +324,17 @@ def test_H7_two_runs_that_fetch_the_same_table_of_contents_take_turns(tmp_path):
     thread.join(30)
     assert found == [["debian"]]
     world.ledger.close()
+
+
+def test_G7_a_directory_put_in_an_images_place_is_replaced_only_when_adopted(world):
+    world.publish("debian", noise(1, 300_000))
+    world.sync()
+    del world.root.live["debian"]
+    world.root.put_file("debian/notes", b"the admin's own")
+    for _ in range(2):
+        result = world.sync()
+        assert isinstance(result.failed[0][1], ForeignFile)
+        assert world.live("debian/notes") == b"the admin's own"
+    assert world.sync(adopt=True).exit_code is ExitCode.OK
+    assert world.live("debian") == noise(1, 300_000)
+    assert world.sync().differences == 0
