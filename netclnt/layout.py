@@ -23,8 +23,9 @@ class Layout:
         self.size = offset
 
     def parts(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
-        """(entry number, offset in its file, length) of each file that a range of plain bytes touches."""
+        """(entry number, offset in its file, length) of each file that a range of plain bytes touches; nothing behind the end."""
         index = bisect_right(self.starts, offset) - 1
+        length = min(length, self.size - offset)
         while length > 0:
             start = self.starts[index]
             end = self.starts[index + 1] if index + 1 < len(self.starts) else self.size

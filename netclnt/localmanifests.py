@@ -5,6 +5,7 @@ A cache of facts that the store can give again: whatever is missing or damaged i
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -65,6 +66,17 @@ class LocalManifest:
         row = self.head.block_pages[page]
         return decode_blocks(row, self._read(self.block_offsets[page], row.stored), where=str(self.path))
 
+    def check(self) -> None:
+        """Raise Damaged unless every page is what its digest says."""
+        for page, offset in zip(self.head.entry_pages, self.entry_offsets, strict=True):
+            self._check_page(page.digest, offset, page.stored)
+        for block_page, offset in zip(self.head.block_pages, self.block_offsets, strict=True):
+            self._check_page(block_page.digest, offset, block_page.stored)
+
+    def _check_page(self, digest: bytes, offset: int, length: int) -> None:
+        if hashlib.sha256(self._read(offset, length)).digest() != digest:
+            raise Damaged(what="manifest page", where=f"{self.path} at {offset}", problem="not what its digest says")
+
     def page_bytes(self, offset: int, length: int) -> bytes:
         """A stored page, as it is."""
         return self._read(offset, length)
@@ -108,14 +120,20 @@ class Manifests:
         if not path.exists():
             return None
         try:
-            return LocalManifest(path, digest)
+            manifest = LocalManifest(path, digest)
         except Damaged:
             return None
+        try:
+            manifest.check()
+        except Damaged:
+            manifest.close()
+            return None
+        return manifest
 
     def write(self, digest: str, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> LocalManifest:
         """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all."""
         path = self._path(digest)
-        temporary = path.with_suffix(".new")
+        temporary = path.with_suffix(f".{os.getpid()}.new")  # a dry run may be fetching the same one
         end = 0
         with _storage("write", path):
             with temporary.open("wb") as file:

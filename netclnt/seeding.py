@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -17,7 +18,7 @@ from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.naming import check_name
 from netclnt.plainstage import PlainStage
 from netclnt.protocols import Reader, Root, Stage
-from netclnt.seeds import Seed
+from netclnt.seeds import Seed, StagedSeed
 
 _OTHER_IMAGES_MAX = 8
 """Of the root's other images only the largest are asked: each costs a look-up for every block that is new."""
@@ -95,12 +96,17 @@ class Seeding:
             manifest = self._manifests.open(token) if token != except_digest else None
             if manifest is None:
                 continue
-            with closing(manifest):
-                stage = self._root.stage(token)
-                stage.prepare(manifest.entries)
-                path = self._scratch / f"{token}.staged"
-                write_run(path, self._staged_records(manifest, stage), value_size=OFFSET_BYTES)
-                yield Seed(manifest.entries, Run(path), {}, partial(_StagedReader, stage, manifest.entries))
+            with closing(manifest), suppress(StorageError):
+                yield self._staged(manifest, self._root.stage(token))
+
+    def _staged(self, manifest: LocalManifest, stage: Stage) -> Seed:
+        try:
+            stage.prepare(manifest.entries)
+            index = self._passing(self._staged_records(manifest, stage))
+        except BaseException:
+            stage.close()
+            raise
+        return StagedSeed(manifest.entries, index, stage)
 
     def _staged_records(self, manifest: LocalManifest, stage: Stage) -> Iterator[bytes]:
         journal = self._ledger.journal(manifest.digest)
@@ -130,28 +136,37 @@ class Seeding:
         open_file = partial(self._root.open, name)
         with suppress(ForbiddenName, Unpublishable, StorageError):
             entries = list(self._root.tree(name))
-            index = scan(entries, open_file, hash_seed=self._hash_seed, path=self._scratch / "foreign.scan")
-            yield Seed(entries, index, {}, open_file)
+            yield Seed(entries, self._passing(_block_records(entries, open_file, self._hash_seed)), {}, open_file)
 
     def from_directories(self) -> Iterator[Seed]:
         """Each seed directory as one seed; one that changed since the last time (by its files' names, sizes, mtimes and
         inodes) is read through first."""
         for place, root in self._directories.items():
-            found = sorted((path, facts) for path, facts in root.files() if _readable_name(path))
-            key = hashlib.sha256(repr((self._hash_seed, place, found)).encode()).hexdigest()
-            entries = [Entry(path, EntryType.FILE, 0, facts.size, bytes(32)) for path, facts in found]
-            open_file = partial(_open_whole, root)
-            try:
-                index = self._scanned(self._scratch / f"{key}.scan", entries, open_file)
-            except StorageError:
-                continue
-            yield Seed(entries, index, {}, open_file)
+            with suppress(StorageError):
+                found = sorted((path, facts) for path, facts in root.files() if _readable_name(path))
+                entries = [Entry(path, EntryType.FILE, 0, facts.size, bytes(32)) for path, facts in found]
+                open_file = partial(_open_whole, root)
+                yield Seed(entries, self._scanned(_key(place), _key(self._hash_seed, found), entries, open_file), {}, open_file)
 
-    def _scanned(self, path: Path, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> Run:
+    def _scanned(self, place: str, state: str, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> Run:
+        """The index of a seed directory as it is now; that of an earlier state goes."""
+        path = self._scratch / f"{place}.{state}.scan"
         if path.exists():
             with suppress(Damaged):
                 return Run(path)
-        return scan(entries, open_file, hash_seed=self._hash_seed, path=path)
+        run = scan(entries, open_file, hash_seed=self._hash_seed, path=path)
+        for other in self._scratch.glob(f"{place}.*.scan"):
+            if other != path:
+                other.unlink(missing_ok=True)
+        return run
+
+    def _passing(self, records: Iterator[bytes]) -> Run:
+        """An index for this time only: its file is gone as soon as it is open."""
+        path = self._scratch / f"{os.getpid()}.passing"
+        write_run(path, records, value_size=OFFSET_BYTES)
+        run = Run(path)
+        path.unlink()
+        return run
 
     def _version(self, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:
         manifest = self._manifests.open(digest)
@@ -162,6 +177,10 @@ class Seeding:
             return Seed(manifest.entries, self._manifests.index(manifest), pages, open_file)
         finally:
             manifest.close()
+
+
+def _key(*facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _readable_name(path: str) -> bool:
@@ -175,18 +194,3 @@ def _readable_name(path: str) -> bool:
 def _open_whole(root: Root, path: str) -> Reader:
     """A file of a seed directory: an image of its own, as it were."""
     return root.open(path, "")
-
-
-class _StagedReader:
-    """A Reader of the staged file with that path."""
-
-    def __init__(self, stage: Stage, entries: Sequence[Entry], path: str) -> None:
-        self._stage = stage
-        self._file = next(number for number, entry in enumerate(entries) if entry.path == path)
-        self.size = entries[self._file].size
-
-    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
-        return self._stage.read_into(self._file, offset, buffer)
-
-    def close(self) -> None:
-        """The stage stays open for its other files."""

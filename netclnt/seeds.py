@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from threading import Lock
 
 from netclnt.blockindex import Run
+from netclnt.errors import Damaged
 from netclnt.layout import Layout
 from netclnt.model import Entry
-from netclnt.protocols import Reader
+from netclnt.protocols import Reader, Stage
 
 _KEPT_OPEN_MAX = 32
 """A seed of at most so many files keeps them open; files of a larger tree are opened for each use."""
@@ -83,6 +84,38 @@ class Seed(Local):
         super().close()
 
 
+class StagedSeed(Seed):
+    """What lies in a staging area, which it closes with itself."""
+
+    def __init__(self, entries: Sequence[Entry], index: Run, stage: Stage) -> None:
+        super().__init__(entries, index, {}, self._open)
+        self._stage = stage
+        self._numbers = {entry.path: number for number, entry in enumerate(entries)}
+
+    def _open(self, path: str) -> Reader:
+        number = self._numbers[path]
+        return _StagedReader(self._stage, number, self._entries[number].size)
+
+    def close(self) -> None:
+        super().close()
+        self._stage.close()
+
+
+class _StagedReader:
+    """A Reader of one staged file."""
+
+    def __init__(self, stage: Stage, file: int, size: int) -> None:
+        self._stage = stage
+        self._file = file
+        self.size = size
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
+        return self._stage.read_into(self._file, offset, buffer)
+
+    def close(self) -> None:
+        """The stage stays open for its other files."""
+
+
 class Seeds:
     """Several seeds, asked one after the other; the first that has a block serves. Closes them."""
 
@@ -94,7 +127,11 @@ class Seeds:
 
     def find(self, id_: bytes) -> tuple[int, int] | None:
         for number, seed in enumerate(self._seeds):
-            value = seed.index.find(id_)
+            try:
+                value = seed.index.find(id_)
+            except Damaged:
+                seed.index.path.unlink(missing_ok=True)  # the next run makes it anew
+                continue
             if value is not None:
                 return number, int.from_bytes(value, "little")
         return None

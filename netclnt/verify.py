@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import local
 
@@ -13,7 +13,7 @@ from netclnt.errors import StorageError
 from netclnt.events import ImageDone, Observer, Progressed
 from netclnt.ledger import Held
 from netclnt.localmanifests import LocalManifest
-from netclnt.look import take_facts
+from netclnt.look import facts_if_whole, is_as_recorded
 from netclnt.model import EntryType
 from netclnt.seeds import Local
 from netclnt.selection import Selection
@@ -69,12 +69,23 @@ def _verify(slave: Slave, held: Held, observer: Observer) -> Verdict:
         if not damage:
             damage = list(_wrong_blocks(slave, held, manifest, observer))
         if not damage:
-            slave.ledger.record(held, take_facts(slave.root, held.name, manifest.entries))
+            damage = list(_wrong_facts(slave, held, manifest))
         return Verdict(held.name, held.number, tuple(damage))
 
 
+def _wrong_facts(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[Damage]:
+    """An image that looks otherwise than it was recorded may have links, modes or files that blocks know nothing of."""
+    if is_as_recorded(slave.root, slave.ledger, slave.manifests, replace(held, damaged=False)):
+        return
+    facts = facts_if_whole(slave.root, held.name, manifest.entries)
+    if facts is None:
+        yield Damage("", 0, 0, "other files, links or modes than its version has")
+    else:
+        slave.ledger.record(held, facts)
+
+
 def _wrong_entries(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[Damage]:
-    """What is missing, of another size or another type; content is not read."""
+    """What is missing, or a file of another size; content is not read."""
     paths = [entry.path for entry in manifest.entries]
     for entry, facts in zip(manifest.entries, slave.root.facts(held.name, paths), strict=True):
         if facts is None:

@@ -1,0 +1,91 @@
+"""What lies in the root against what the ledger says: nothing that changed is ever recorded as what it was."""
+
+import random
+
+import pytest
+
+from netclnt.errors import ExitCode
+from netclnt.look import facts_if_whole
+from netclnt.memory.root import MemoryRoot
+from tests.support.world import World
+
+
+def noise(seed, size=100_000):
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    made.publish("os", {"boot/vmlinuz": noise(1), "etc/empty": b""}, links={"vmlinuz": "boot/vmlinuz"})
+    made.sync()
+    yield made
+    made.ledger.close()
+
+
+def point_elsewhere(root):
+    root.live["os/vmlinuz"].target = "boot/vmlinux"
+    root.touch(root.live["os/vmlinuz"])
+
+
+def put_a_file_more(root):
+    root.put_file("os/boot/more", b"x")
+    root.touch(root.live["os/boot"])
+
+
+def make_executable(root):
+    root.live["os/boot/vmlinuz"].mode = 0o777
+    root.touch(root.live["os/boot/vmlinuz"])
+
+
+def make_a_link_a_file(root):
+    root.put_file("os/vmlinuz", b"")
+
+
+def rename_a_directory(root):
+    for path in [path for path in root.live if path.startswith("os/etc")]:
+        root.live[path.replace("os/etc", "os/etc2")] = root.live.pop(path)
+    root.touch(root.live["os"])
+
+
+CHANGES = [point_elsewhere, put_a_file_more, make_executable, make_a_link_a_file, rename_a_directory]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_C20_a_sync_mends_what_was_changed_in_a_tree(world, change):
+    before = {entry.path: entry for entry in world.root.tree("os")}
+    change(world.root)
+    assert world.sync().changed == [("os", 1)]
+    assert {entry.path: entry for entry in world.root.tree("os")} == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_C20_verify_never_records_what_was_changed_in_a_tree(world, change):
+    before = {entry.path: entry for entry in world.root.tree("os")}
+    change(world.root)
+    (verdict,) = world.verify()
+    assert verdict.damage
+    assert world.ledger.get("os").damaged
+    assert world.sync().exit_code is ExitCode.OK
+    assert {entry.path: entry for entry in world.root.tree("os")} == before
+    assert not world.verify()[0].damage
+
+
+def test_C20_verify_records_what_was_only_touched(world):
+    world.root.touch(world.root.live["os/boot/vmlinuz"])
+    assert not world.verify()[0].damage
+    assert not world.sync().differences
+
+
+def test_a_change_while_the_content_is_read_shows_the_next_time(world, monkeypatch):
+    entries = list(world.root.tree("os"))
+    real = MemoryRoot.tree
+
+    def changed_meanwhile(root, name):
+        yield from list(real(root, name))
+        root.live["os/boot/vmlinuz"].data[0] ^= 1
+        root.touch(root.live["os/boot/vmlinuz"])
+
+    monkeypatch.setattr(MemoryRoot, "tree", changed_meanwhile)
+    facts = facts_if_whole(world.root, "os", entries)
+    assert facts["boot/vmlinuz"] != world.root.facts("os", ["boot/vmlinuz"])[0]
