@@ -89,9 +89,10 @@ def get_manifest(wanted: Wanted, line: Line, *, reuse: Iterable[str]) -> LocalMa
 def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], base: Seed | None) -> Staging:
     """Open the staging area of a version; the caller closes its stage. A fresh one of a single file shares what it can with
     ``base``."""
+    entries = manifest.entries  # refused, if they are to be, before there is anything in staging
     stage = root.stage(manifest.digest)
     try:
-        resumed = any(stage.prepare(manifest.entries))
+        resumed = any(stage.prepare(entries))
         plain = PlainStage(stage, manifest.layout)
         cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base)
     except BaseException:

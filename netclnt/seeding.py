@@ -11,7 +11,7 @@ from pathlib import Path
 
 from netclnt.blockindex import Run, write_run
 from netclnt.chunking import block_id, cut
-from netclnt.errors import Damaged, ForbiddenName, StorageError, Unpublishable
+from netclnt.errors import Damaged, ForbiddenName, IntegrityError, StorageError, TrustError, Unpublishable
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import OFFSET_BYTES, LocalManifest, Manifests
 from netclnt.model import ZERO_ID, Entry, EntryType
@@ -96,7 +96,7 @@ class Seeding:
             manifest = self._manifests.open(token) if token != except_digest else None
             if manifest is None:
                 continue
-            with closing(manifest), suppress(StorageError):
+            with closing(manifest), suppress(StorageError, TrustError, IntegrityError):
                 yield self._staged(manifest, self._root.stage(token))
 
     def _staged(self, manifest: LocalManifest, stage: Stage) -> Seed:
