@@ -9,18 +9,18 @@ from the store alone; then it is an error.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Lock, Thread, local
 
-from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, good_blocks, page_matches, read_parts
+from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches
 from netclnt.chunking import block_id
-from netclnt.errors import ContentMismatch, Damaged, ForbiddenValue, NetclntError, Stopped
+from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
+from netclnt.front import Done, Front
 from netclnt.localmanifests import LocalManifest
 from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
@@ -51,15 +51,6 @@ class Work:
     threads: int
 
 
-@dataclass(slots=True)
-class Done:
-    """How far it is, in order: plain bytes digested, of them reused; planned pages passed since somebody emptied the list."""
-
-    plain: int = 0
-    reused: int = 0
-    pages: list[int] = field(default_factory=list)
-
-
 def assemble(
     work: Work,
     *,
@@ -73,7 +64,7 @@ def assemble(
     ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread after each page, in order.
     Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
     """
-    front = _Front(work, stage, on_page)
+    front = Front(work.image, work.manifest, work.plans, stage, on_page)
     mended: set[int] = set()
     bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
     while bad:
@@ -114,7 +105,7 @@ class _Pass:
         self,
         work: Work,
         stage: PlainStage,
-        front: _Front,
+        front: Front,
         plans: Mapping[int, PagePlan],
         locations: Mapping[int, bytes],
     ) -> None:
@@ -356,87 +347,3 @@ class _Pass:
 
 def _block_number(located: tuple[int, int, Frame | None, int]) -> int:
     return located[0]
-
-
-class _Front:
-    """Follows the complete pages in order, and digests the files behind them."""
-
-    def __init__(self, work: Work, stage: PlainStage, on_page: Callable[[Done], None]) -> None:
-        self._work = work
-        self._stage = stage
-        self._on_page = on_page
-        self._awaited = set(work.plans)
-        self._late: set[int] = set()
-        self._next = 0
-        self._digest = hashlib.sha256()
-        self._buffer = bytearray(BUFFER_SIZE)
-        self._entries = work.manifest.entries
-        self._layout = work.manifest.layout
-        self._file = 0
-        self._left = self._file_size(0)
-        self.reused = {number: plan.reused for number, plan in work.plans.items()}
-        self.done = Done()
-
-    def take(self, number: int, late: bool) -> Iterator[int]:
-        """Take a complete page, and go on as far as possible; yields each page whose late blocks are to be copied now."""
-        self._awaited.discard(number)
-        if late:
-            self._late.add(number)
-        while self._next < len(self._work.manifest.starts) and self._next not in self._awaited:
-            if self._next in self._late:
-                self._late.discard(self._next)
-                yield self._next
-                if self._next in self._awaited:
-                    return
-            self._pass(self._next)
-            self._next += 1
-
-    def refuse(self, number: int) -> None:
-        """The page that was yielded is not complete after all."""
-        self._awaited.add(number)
-
-    def give_back(self) -> set[int]:
-        """The pages that were taken and still lack their late blocks: they are awaited again."""
-        late, self._late = self._late, set()
-        self._awaited |= late
-        return late
-
-    def finish(self) -> None:
-        """Digest what no page announced: complete pages at the end, and files without content."""
-        while self._next < len(self._work.manifest.starts):
-            self._pass(self._next)
-            self._next += 1
-        for entry in self._entries:
-            if entry.sha256 and not entry.size and entry.sha256 != EMPTY_SHA256:
-                raise ContentMismatch(self._work.image, entry.path, entry.sha256.hex(), EMPTY_SHA256.hex())
-
-    def _pass(self, number: int) -> None:
-        manifest = self._work.manifest
-        plain = manifest.head.block_pages[number].plain
-        left = plain
-        while left:
-            length = min(left, self._left)
-            start = manifest.starts[number] + plain - left
-            for part in read_parts(self._stage.read_into, start, length, self._buffer):
-                self._digest.update(part)
-            left -= length
-            self._left -= length
-            if not self._left:
-                self._end_file()
-        self.done.plain += plain
-        if number in self.reused:
-            self.done.reused += self.reused[number]
-            self.done.pages.append(number)
-        self._on_page(self.done)
-
-    def _end_file(self) -> None:
-        entry = self._entries[self._layout.files[self._file]]
-        if self._digest.digest() != entry.sha256:
-            raise ContentMismatch(self._work.image, entry.path, entry.sha256.hex(), self._digest.hexdigest())
-        self._digest = hashlib.sha256()
-        self._file += 1
-        self._left = self._file_size(self._file)
-
-    def _file_size(self, file: int) -> int:
-        files = self._layout.files
-        return self._entries[files[file]].size if file < len(files) else 0

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from netclnt.assemble import Done, Work, assemble
+from netclnt.assemble import Work, assemble
 from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
 from netclnt.frames import HeldBack, Piece, locate
+from netclnt.front import Done
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_record
 from netclnt.plainstage import PlainStage

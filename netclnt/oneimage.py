@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
-from netclnt.assemble import Done
 from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
 from netclnt.diff import Action, Change
 from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile, SourceMissing
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
+from netclnt.front import Done
 from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import has_content, take_facts
