@@ -6,7 +6,7 @@ or exchange → ledger. A crash after any of these steps costs nothing but time 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,8 +17,9 @@ from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
 from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
-from netclnt.look import has_content, take_facts
+from netclnt.look import facts_if_whole, take_facts
 from netclnt.model import CatalogState, Version
+from netclnt.protocols import Facts
 from netclnt.seeding import Seeding
 from netclnt.seeds import Seed, Seeds
 from netclnt.slave import Slave
@@ -49,7 +50,7 @@ class Job:
 def forecast_image(job: Job) -> None:
     """Tell the observer what the change would cost. Nothing is changed but caches in the state directory."""
     with _manifest(job) as manifest:
-        if _is_there(job, manifest):
+        if _facts_there(job, manifest) is not None:
             _tell_plan(job, None)
             return
         _refuse_foreign(job)
@@ -62,8 +63,9 @@ def bring_image(job: Job) -> ImageDone:
     began = job.slave.monotonic()
     received = job.slave.source.bytes_received
     with _manifest(job) as manifest:
-        if _is_there(job, manifest):
-            _record(job, manifest)
+        facts = _facts_there(job, manifest)
+        if facts is not None:
+            _record(job, facts)
             result, reused = "recorded", 0
         else:
             _refuse_foreign(job)
@@ -131,9 +133,9 @@ def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
             seed.close()
 
 
-def _is_there(job: Job, manifest: LocalManifest) -> bool:
-    """Whether the version's content lies at the image's place already: put there by hand, or shown just before a crash."""
-    return job.change.suspect and has_content(job.slave.root, job.version.name, manifest.entries)
+def _facts_there(job: Job, manifest: LocalManifest) -> dict[str, Facts] | None:
+    """The facts of the version's content, if it lies at the image's place already: put there by hand, or shown before a crash."""
+    return facts_if_whole(job.slave.root, job.version.name, manifest.entries) if job.change.suspect else None
 
 
 def _refuse_foreign(job: Job) -> None:
@@ -255,10 +257,10 @@ def _show(job: Job, manifest: LocalManifest) -> None:
         slave.root.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
-    _record(job, manifest)
+    _record(job, take_facts(slave.root, name, manifest.entries))
 
 
-def _record(job: Job, manifest: LocalManifest) -> None:
+def _record(job: Job, facts: Mapping[str, Facts]) -> None:
     """Tell the ledger what is kept of what was shown before, and what is shown."""
     slave, version = job.slave, job.version
     old = slave.ledger.get(version.name)
@@ -274,7 +276,6 @@ def _record(job: Job, manifest: LocalManifest) -> None:
         shown_at=slave.now(),
         pinned=old is not None and old.pinned,
     )
-    facts = take_facts(slave.root, version.name, manifest.entries)
     if old is not None and old.manifest in slave.root.kept():
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest)
     slave.ledger.record(held, facts)

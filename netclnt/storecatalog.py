@@ -103,7 +103,7 @@ class StoreCatalog:
 
     def _local_toc(self, head: StoreHead) -> CatalogReader | None:
         """The TOC that lies here, if it is the one that HEAD speaks of."""
-        if self._root.type(TOC_NAME) != "file":
+        if self._root.type(TOC_NAME) != "file" or head.toc not in self._manifests:
             return None
         toc = self._open_toc()
         try:
