@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,11 @@ DEADLINE = 120
 
 CATALOGS = ("postgresql", "mariadb", "sqlite-odbc", "sqlite", "store")
 TRANSPORTS = ("paramiko", "openssh")
+
+
+def quick(values: Sequence[str], *chosen: str) -> list[Any]:
+    """Parameters of which all but the chosen ones are for the slow run."""
+    return [pytest.param(value, marks=[] if value in chosen else [pytest.mark.slow]) for value in values]
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,9 @@ class Site:
     def __post_init__(self) -> None:
         for path in (self.source, self.directory / "home"):
             path.mkdir(parents=True, exist_ok=True)
+        if self.place.password:
+            (self.directory / "password").touch(0o600)
+            (self.directory / "password").write_text(self.place.password + "\n")
         self.known_hosts: Path | None = self.sshd.known_hosts
         self.port = self.sshd.port
         self.root = self.directory / "root"
@@ -130,15 +139,8 @@ class Site:
     def state(self) -> Path:
         return self.directory / "slave-state"
 
-    @property
     def password_flags(self) -> list[str]:
-        if self.place.password is None:
-            return []
-        file = self.directory / "password"
-        if not file.exists():
-            file.write_text(self.place.password + "\n")
-            file.chmod(0o600)
-        return ["--password-file", str(file)]
+        return ["--password-file", str(self.directory / "password")] if self.place.password else []
 
     def config(self, role: str) -> Path:
         return self.directory / f"{role}.toml"
@@ -185,9 +187,16 @@ class Site:
 
     # --- the usual steps; each fails the test when it fails
 
-    def init_master(self, *flags: str) -> Run:
+    def init(self, *flags: str) -> None:
+        """Both, at the same time: neither knows of the other. ``flags`` are those of the slave."""
+        with ThreadPoolExecutor(1) as other:
+            master = other.submit(self.init_master)
+            self.init_slave(*flags)
+            master.result()
+
+    def init_master(self) -> Run:
         where = ["--store", str(self.store), "--state", str(self.directory / "master-state"), "--catalog", self.place.master]
-        return good(self.master("init", "master", *where, *self.password_flags, *flags))
+        return good(self.master("init", "master", *where, *self.password_flags()))
 
     def init_slave(self, *flags: str) -> Run:
         return good(
@@ -197,7 +206,7 @@ class Site:
                 *("--identity", self.sshd.identity),
                 *(("--known-hosts", self.known_hosts) if self.known_hosts else ()),
                 *("--retry-budget", "0"),
-                *(self.password_flags if self.place.slave != "store" else ()),
+                *(self.password_flags() if self.place.slave != "store" else ()),
                 *flags,
             )
         )

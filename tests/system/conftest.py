@@ -26,8 +26,7 @@ def make_site(request: pytest.FixtureRequest, sshd: Sshd, tmp_path: Path) -> Cal
         site = Site(directory, sshd, catalog_place(catalog, request, directory), transport)
         for field, value in fields.items():
             setattr(site, field, value)
-        site.init_master()
-        site.init_slave(*flags)
+        site.init(*flags)
         return site
 
     return make

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.images import content
 from tests.support.proxy import Proxy
-from tests.support.site import CATALOGS, TRANSPORTS, Run, Site, checked, digest, good
+from tests.support.site import CATALOGS, TRANSPORTS, Run, Site, checked, digest, good, quick
 from tests.support.sshd import Sshd
 
 MakeSite = Callable[..., Site]
@@ -64,7 +64,7 @@ def test_D3_a_server_that_is_gone_is_TEMP_after_the_budget(slow_site: MakeSite, 
     assert not (site.root / "image").exists()
 
 
-@pytest.mark.parametrize("catalog", CATALOGS)
+@pytest.mark.parametrize("catalog", quick(CATALOGS, "postgresql", "store"))
 def test_N3_a_newer_version_that_appears_meanwhile_is_the_one_that_is_shown(
     catalog: str, slow_site: MakeSite, line: Proxy
 ) -> None:

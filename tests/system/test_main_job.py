@@ -13,11 +13,9 @@ from tests.support.site import CATALOGS, TRANSPORTS, Run, Site, digest, entries,
 PLAN = ("image", "action", "from_version", "to_version", "bytes_fetch", "bytes_reuse", "bytes_write", "blocks_missing")
 
 
-# the two are independent of each other: the quick run takes each catalog and each transport once
+# the two are independent of each other: the quick run takes each at least once
 COMBINATIONS = [
-    pytest.param(
-        catalog, transport, marks=[] if transport == "paramiko" or catalog in ("postgresql", "store") else [pytest.mark.slow]
-    )
+    pytest.param(catalog, transport, marks=[] if transport == "paramiko" or catalog == "postgresql" else [pytest.mark.slow])
     for catalog in CATALOGS
     for transport in TRANSPORTS
 ]

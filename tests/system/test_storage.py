@@ -13,13 +13,13 @@ import pytest
 from tests.support.images import content
 from tests.support.mounts import mounted
 from tests.support.proxy import Proxy
-from tests.support.site import Run, Site, checked, digest, good, snapshot
+from tests.support.site import TRANSPORTS, Run, Site, checked, digest, good, quick, snapshot
 
 MakeSite = Callable[..., Site]
 MEGABYTE = 1 << 20
 
 
-@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.parametrize("kind", quick(("tmpfs", "ext4"), "tmpfs"))
 def test_C1_a_disk_that_is_too_small_is_STORAGE_before_the_download(kind: str, make_site: MakeSite, tmp_path: Path) -> None:
     with mounted(kind, tmp_path, megabytes=12) as root:
         site = make_site(root=root)
@@ -33,7 +33,7 @@ def test_C1_a_disk_that_is_too_small_is_STORAGE_before_the_download(kind: str, m
         assert digest(root / "small") == digest(small)
 
 
-@pytest.mark.parametrize("transport", ["paramiko", "openssh"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_C2_a_disk_that_fills_up_midway_is_STORAGE_and_the_next_run_goes_on(
     transport: str, slow_site: MakeSite, line: Proxy, tmp_path: Path
 ) -> None:
