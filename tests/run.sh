@@ -13,9 +13,10 @@ cd "$top"
 
 failed=()
 gate() { # NAME COMMAND...: the rest is run too when one fails
-  say "$1"
+  local name=$1
   shift
-  "$@" || failed+=("$1 $2")
+  say "$name"
+  "$@" || failed+=("$name: $1")
 }
 
 need_packages \
