@@ -203,7 +203,7 @@ def _moved(event: ImageDone | Summed) -> str:
 
 
 def _summary(event: Summed) -> str:
-    changed = f"{counted(event.images_changed, 'image')} changed" if event.images_changed else "nothing changed"
+    changed = f"{counted(event.images_changed, 'image')} changed" if event.images_changed else "no image changed"
     line = f"{counted(event.queries, 'query', 'queries')}, {counted(event.sftp_connections, 'SFTP connection')}"
     return f"{changed}: {_moved(event)}; {line}"
 

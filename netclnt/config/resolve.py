@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from os.path import normpath
@@ -86,6 +86,15 @@ def defaults(table: type[Table], *, state: Path, layers: Iterable[Layer]) -> Lay
     return layer
 
 
+_ALTERNATIVES = {
+    "host_key": "known_hosts",
+    "known_hosts": "host_key",
+    "password_file": "password_command",
+    "password_command": "password_file",
+}
+"""Keys of which one decides, each with its other."""
+
+
 def resolve(table: type[T], *layers: Layer, path: Path) -> T:
     """The table's value; the first layer that has a key decides it. Raises ConfigInvalid with every problem of every layer."""
     known = keys(table)
@@ -94,7 +103,7 @@ def resolve(table: type[T], *layers: Layer, path: Path) -> T:
     for layer in layers:
         problems += [(given.where, _unknown(name, known, "key")) for name, given in layer.items() if name not in known]
     for name, key in known.items():
-        given = next((layer[name] for layer in layers if name in layer), None)
+        given = _given(name, layers)
         if given is not None:
             try:
                 values[name] = key.read(given.value)
@@ -108,6 +117,13 @@ def resolve(table: type[T], *layers: Layer, path: Path) -> T:
     if problems:
         raise ConfigInvalid(path=str(path), problems=tuple(problems))
     return table(**values)
+
+
+def _given(name: str, layers: Sequence[Layer]) -> Given | None:
+    """What the first layer says that has the key, or the key that stands for the same in another way."""
+    other = _ALTERNATIVES.get(name, name)
+    first = next((layer for layer in layers if name in layer or other in layer), {})
+    return first.get(name)
 
 
 def require(config: Config, table: type[T]) -> T:

@@ -63,7 +63,7 @@ def test_L5_dry_run_prints_the_plan_of_the_real_run(run, published):
     action, name, old, new, fetch, reuse, write, _ = out.split("\t")
     assert (action, name, old, new, reuse, write) == ("new", "disk", "", "1", "0", "400000")
     assert not (published / "root" / "disk").exists()
-    assert "nothing changed" not in err
+    assert "no image changed" not in err
     planned = [one for one in events(run("--json", "sync", "-n", "disk")[1]) if one["type"] == "plan"]
     assert [one["bytes_fetch"] for one in planned] == [int(fetch)]
     real = [one for one in events(run("--json", "sync", "disk")[1]) if one["type"] == "plan"]

@@ -226,3 +226,12 @@ def test_values_with_quotes_and_unicode_survive_the_writing():
     odd = {"select": ['a"b', "ü'\\"], "parent": 'sftp://u@h/a "b"'}
     assert tomllib.loads(render(SlaveConfig, SLAVE | odd))["slave"] == SLAVE | odd
     assert tomli_w.dumps(odd)
+
+
+def test_a_flag_wins_over_the_other_key_that_means_the_same():
+    file = from_table(SlaveConfig, SLAVE | {"known_hosts": "/etc/ssh/known", "password_command": "pass show x"})
+    pin = "SHA256:" + "x" * 43
+    flags = from_flags(SlaveConfig, {"host_key": pin, "password_file": "/run/password"}, directory=Path("/"))
+    config = resolve(SlaveConfig, flags, file, path=Path("/c"))
+    assert (config.host_key, config.known_hosts) == (pin, None)
+    assert (config.password_file, config.password_command) == (Path("/run/password"), None)
