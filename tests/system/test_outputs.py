@@ -17,6 +17,8 @@ from tests.support.databases import free_port
 from tests.support.images import content
 from tests.support.site import NETCLNT, Site, good
 
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+
 MakeSite = Callable[..., Site]
 
 HELP = [*([name] for name in COMMANDS.children), *(["init", name] for name in INIT.children), []]

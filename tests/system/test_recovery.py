@@ -13,6 +13,8 @@ import pytest
 from tests.support.images import content, make_squashfs, make_tree
 from tests.support.site import CATALOGS, Site, digest, entries, good, quick
 
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+
 MakeSite = Callable[..., Site]
 
 
