@@ -17,7 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.site import TRANSPORTS, Run, Site, checked, digest, entries, good, snapshot
 from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample, tracing
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 END_SECONDS = 20

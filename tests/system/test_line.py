@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy
 from tests.support.site import CATALOGS, TRANSPORTS, Run, Site, checked, digest, good, quick
 from tests.support.sshd import Sshd
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 SIZE = 8 << 20

@@ -19,7 +19,7 @@ from tests.support.images import content
 from tests.support.site import Run, Site, checked, digest, good
 from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample, tracing
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 CHANGING = (*WRITES, *SYNCS, *NAMES)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.images import content, make_tree
 from tests.support.site import Site, digest, entries, good
+
+pytestmark = pytest.mark.slow  # whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.images import content, make_squashfs, make_tree
 from tests.support.site import CATALOGS, Site, digest, entries, good, quick
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 

@@ -14,7 +14,7 @@ from tests.support.databases import free_port
 from tests.support.images import content
 from tests.support.site import TRANSPORTS, Run, Site, digest, good, snapshot
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 

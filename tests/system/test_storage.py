@@ -15,7 +15,7 @@ from tests.support.mounts import mounted
 from tests.support.proxy import Proxy
 from tests.support.site import TRANSPORTS, Run, Site, checked, digest, good, quick, snapshot
 
-pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job and reading
+pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
 MakeSite = Callable[..., Site]
 MEGABYTE = 1 << 20
