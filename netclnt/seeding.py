@@ -82,11 +82,11 @@ class Seeding:
     def shown(self, name: str) -> Seed | None:
         """The image as the ledger knows it."""
         held = self._ledger.get(name)
-        return self._version(held.manifest, partial(self._root.open, name)) if held else None
+        return version_seed(self._manifests, held.manifest, partial(self._root.open, name)) if held else None
 
     def kept(self, name: str) -> Iterator[Seed]:
         for kept in self._ledger.kept(name):
-            seed = self._version(kept.manifest, partial(self._root.open_kept, kept.token))
+            seed = version_seed(self._manifests, kept.manifest, partial(self._root.open_kept, kept.token))
             if seed is not None:
                 yield seed
 
@@ -127,7 +127,7 @@ class Seeding:
         """The largest other images of the root."""
         held = sorted((held for held in self._ledger.held() if held.name != name), key=lambda held: -held.size)
         for other in held[:_OTHER_IMAGES_MAX]:
-            seed = self._version(other.manifest, partial(self._root.open, other.name))
+            seed = version_seed(self._manifests, other.manifest, partial(self._root.open, other.name))
             if seed is not None:
                 yield seed
 
@@ -168,15 +168,15 @@ class Seeding:
         path.unlink()
         return run
 
-    def _version(self, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:
-        manifest = self._manifests.open(digest)
-        if manifest is None:
-            return None
-        try:
-            pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
-            return Seed(manifest.entries, self._manifests.index(manifest), pages, open_file)
-        finally:
-            manifest.close()
+
+def version_seed(manifests: Manifests, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:
+    """The seed of a whole version, if its manifest is here; ``open_file`` opens a file by its path inside the version."""
+    manifest = manifests.open(digest)
+    if manifest is None:
+        return None
+    with closing(manifest):
+        pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
+        return Seed(manifest.entries, manifests.index(manifest), pages, open_file)
 
 
 def _key(*facts: object) -> str:

@@ -18,6 +18,7 @@ from netclnt.localmanifests import Manifests
 from netclnt.model import CatalogState, HeldVersion, Report, Version
 from netclnt.protocols import CatalogReader, Root, Source
 from netclnt.rows import SCHEMA_VERSION
+from netclnt.seeding import version_seed
 from netclnt.seeds import Seed, Seeds
 
 _PATIENCE_SECONDS = 60.0
@@ -139,11 +140,4 @@ class StoreCatalog:
     def _seed(self, digest: str) -> Seed | None:
         if self._root.type(TOC_NAME) != "file":
             return None
-        manifest = self._manifests.open(digest)
-        if manifest is None:
-            return None
-        try:
-            pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
-            return Seed(manifest.entries, self._manifests.index(manifest), pages, partial(self._root.open, TOC_NAME))
-        finally:
-            manifest.close()
+        return version_seed(self._manifests, digest, partial(self._root.open, TOC_NAME))

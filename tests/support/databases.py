@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ class Database:
 
 
 @dataclass
-class Server:
+class Server(ABC):
     """A running server. ``stop`` and ``start`` may be called again and again; the port stays."""
 
     directory: Path
@@ -71,27 +72,27 @@ class Server:
     engine = ""
     driver_pattern = ""
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
-    def system_user(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def system_user(self) -> str: ...
 
-    def connection_string(self, database: str, user: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def connection_string(self, database: str, user: str) -> str: ...
 
-    def admin(self, sql: str, database: str = "") -> list[tuple[object, ...]]:
-        raise NotImplementedError
+    @abstractmethod
+    def admin(self, sql: str, database: str = "") -> list[tuple[object, ...]]: ...
 
-    def create_database(self) -> Database:
-        raise NotImplementedError
+    @abstractmethod
+    def create_database(self) -> Database: ...
 
-    def create_account(self, database: str, user: str, password: str, grants: dict[str, str]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def create_account(self, database: str, user: str, password: str, grants: dict[str, str]) -> None: ...
 
+    @abstractmethod
     def statements(self) -> list[str]:
         """All statements the server has been sent so far, as its log tells them."""
-        raise NotImplementedError
 
     @property
     def log(self) -> Path:
