@@ -4,11 +4,15 @@ How a section plugs in: a module of this package with a function ``rows(bench: B
 :data:`tests.bench.run.SECTIONS`; ``python -m tests.bench.run --only NAME,…`` runs it. It yields a row for each single run, round
 after round with the ways in turn (the report takes the medians), as soon as it has it, and cleans up what it made, also when it
 is closed early. It works in ``bench.scratch`` only. With ``bench.quick`` it takes a few seconds in all. What a machine lacks
-(a program, a right) is no error: ``bench.note(TEXT)`` says what was left out and why.
+(a program, a right) is no error: ``bench.note(TEXT)`` says what was left out and why. Two names of the module may say more:
+``GOALS``, what its figures are held against (:class:`tests.bench.report.Goal`), and ``IMAGES``, the formats of
+:mod:`tests.bench.images` that it reads from the cache, which are made before it starts (there is no way out of the benchmark's
+own network). What keeps the machine busy, each single run with its preparation, goes into ``with bench.alone():``.
 
-A run that is measured goes through :func:`run` (or :class:`Running`, for several at once), so that all costs are taken the same way: wall seconds up to
-the end of the process and of what has to be on disk; CPU seconds (user and system) of the process and of all of its own that it
-waited for; the peak of its largest process; on request what the server spent and what went over the line meanwhile.
+A run that is measured goes through :func:`run` (or :class:`Running`, for several at once), so that all costs are taken the same
+way: wall seconds up to the end of the process and of what has to be on disk; CPU seconds (user and system) of the process and of
+all of its own that it waited for; the peak of its largest process; on request what the server spent
+and what went over the line meanwhile.
 """
 
 from __future__ import annotations
@@ -20,8 +24,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
@@ -79,7 +86,7 @@ class Cost:
 class Bench:
     """What all sections share. ``cache`` outlives the benchmark (images that take minutes to make); ``scratch`` is on the named
     file system and empty at the start; ``server`` is the private sshd; ``catalog()`` gives the CONN of a fresh, empty catalog and
-    its password; ``wire()`` counts the bytes that passed on the interface between client and server so far."""
+    its password (empty: none); ``wire()`` counts the bytes that passed on the interface between client and server so far."""
 
     cache: Path
     scratch: Path
@@ -88,7 +95,23 @@ class Bench:
     wire: Callable[[], int]
     rounds: int = 3
     quick: bool = False
+    ways: Sequence[str] = ("*",)
+    lock: Path | None = None
     notes: list[str] = field(default_factory=list)
+
+    def wanted(self, way: str) -> bool:
+        """Whether the patterns ``ways`` ask for this one."""
+        return any(fnmatch(way, pattern) for pattern in self.ways)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """With ``lock``, a file, no one else who locks it runs meanwhile: for a machine that several people measure on."""
+        if self.lock is None:
+            yield
+            return
+        with self.lock.open("ab") as file:
+            flock(file, LOCK_EX)
+            yield
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -1,0 +1,236 @@
+"""The sections raw, tar, squashfs, wim and tree: a cold pull and an update of one image, netclnt beside its peers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tests.bench import peers
+from tests.bench.images import Pair, pair
+from tests.bench.measure import Bench, Cost, Failed, Row, netclnt
+from tests.bench.peers import Command, Errand
+from tests.bench.report import Goal
+from tests.support.sshd import HOST
+
+SLAVES = {"netclnt, openssh": "openssh", "netclnt, paramiko": "paramiko"}
+LEVELS = (1, 3, 9)
+"""zstd's, whose publish time and store size are shown beside the default's."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One master with an empty catalog, and as many slaves as are asked for, all below ``directory``."""
+
+    bench: Bench
+    directory: Path
+    image: str
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "store"
+
+    def found(self) -> None:
+        """Make the master."""
+        self.directory.mkdir()
+        conn, password = self.bench.catalog()
+        if password:
+            secret = self.directory / "password"
+            secret.touch(0o600)
+            secret.write_text(password)
+        (self.directory / "conn").write_text(conn)
+        self._init(
+            self._config("master"), "master", "--store", self.store, "--state", self.directory / "master", "--catalog", conn
+        )
+
+    def publish(self, source: Path, *flags: str) -> Cost:
+        return self.bench.run(netclnt(self._config("master"), "publish", source, "--name", self.image, *flags))
+
+    def slave(self, name: str, transport: str) -> Path:
+        """Make a slave that holds nothing; returns its root."""
+        server = self.bench.server
+        self._init(
+            self._config(name), "slave", "--name", name, "--root", self.directory / name, "--transport", transport,
+            "--state", self.directory / f"{name}.state", "--catalog", (self.directory / "conn").read_text(),
+            "--parent", f"sftp://{server.user}@{HOST}:{server.port}{self.store}",
+            "--identity", server.identity, "--known-hosts", server.known_hosts,
+        )  # fmt: skip
+        return self.directory / name
+
+    def sync(self, name: str) -> Cost:
+        return self.bench.run(netclnt(self._config(name), "sync"), flush=[self.directory / name / self.image])
+
+    def remove_slave(self, name: str) -> None:
+        shutil.rmtree(self.directory / name)
+        shutil.rmtree(self.directory / f"{name}.state")
+        self._config(name).unlink()
+
+    def _config(self, name: str) -> Path:
+        return self.directory / f"{name}.toml"
+
+    def _init(self, config: Path, role: str, *words: str | Path) -> None:
+        secret = self.directory / "password"
+        flags: list[str | Path] = ["--password-file", secret] if secret.exists() else []
+        self.bench.run(netclnt(config, "init", role, *words, *flags))
+
+
+def goals(kind: str) -> list[Goal]:
+    """The targets of issue 3 for this format."""
+    update = f"{kind}, update"
+    found = [Goal(case, way, "peak", 256 << 20) for case in (f"{kind}, cold", update) for way in SLAVES]
+    if kind == "raw":
+        found += [
+            Goal("raw, cold", "netclnt, openssh", "seconds", 0.5, "fastest peer"),
+            Goal("raw, cold", "netclnt, paramiko", "seconds", 0.7, "fastest peer"),
+            Goal("raw, publish again", "netclnt", "rate", 1e9, at_least=True),
+        ]
+    for way in SLAVES:
+        found += _goals_of(kind, way, update)
+    return found
+
+
+def _goals_of(kind: str, way: str, update: str) -> list[Goal]:
+    match kind:
+        case "raw":
+            return [
+                Goal(update, way, "seconds", 0.2, "rsync", filesystem="ext4"),
+                Goal(update, way, "seconds", 0.12, "rsync", filesystem="xfs"),
+                Goal(update, way, "wire", 0.95, "rsync, zstd"),
+                Goal(update, way, "wire", 0.44, "rsync"),
+            ]
+        case "tree":
+            return [
+                goal
+                for case in ("tree, cold", "tree, update")
+                for goal in (Goal(case, way, "seconds", 1, "rsync"), Goal(case, way, "wire", 1, "rsync, zstd"))
+            ]
+    wire = 1.08 if kind == "tar" else 1.02
+    return [Goal(update, way, "wire", wire, "rsync, zstd"), Goal(update, way, "seconds", 0.5, "rsync, zstd")]
+
+
+def section(kind: str) -> Callable[[Bench], Iterator[Row]]:
+    return lambda bench: rows(bench, kind)
+
+
+def rows(bench: Bench, kind: str) -> Iterator[Row]:
+    """Each round: publish what was before, pull it cold; publish what is after, update. All ways take turns, and begin with
+    another one in each round. From the second round on publish finds nothing new."""
+    images = pair(bench.cache, kind, quick=bench.quick)
+    site = Site(bench, bench.scratch / kind, f"image.{kind}")
+    site.found()
+    try:
+        for number in range(bench.rounds):
+            yield from _round(site, images, number)
+        if kind == "raw" and not bench.quick:
+            yield from _levels(bench, images)
+    finally:
+        shutil.rmtree(site.directory)
+
+
+def _round(site: Site, images: Pair, number: int) -> Iterator[Row]:
+    slaves = {way: transport for way, transport in SLAVES.items() if site.bench.wanted(way)}
+    cold, update = (peers.COLD_TREE, peers.UPDATE_TREE) if images.tree else (peers.COLD, peers.UPDATE)
+    yield _publish(site, images.kind, images.old, again=number > 0)
+    for way in turns([*slaves, *_chosen(site.bench, cold)], number):
+        if way in slaves:
+            site.slave(slaves[way], slaves[way])
+            yield _pull(site, f"{images.kind}, cold", way, slaves[way], images.old)
+        else:
+            yield _fetch(site, f"{images.kind}, cold", way, cold[way], images.old, None)
+    yield _publish(site, images.kind, images.new, again=number > 0)
+    for way in turns([*slaves, *_chosen(site.bench, update)], number):
+        if way in slaves:
+            yield _pull(site, f"{images.kind}, update", way, slaves[way], images.new)
+            site.remove_slave(slaves[way])
+        else:
+            yield _fetch(site, f"{images.kind}, update", way, update[way], images.new, images.old)
+
+
+def _chosen(bench: Bench, ways: Mapping[str, Command]) -> list[str]:
+    ways = {way: command for way, command in ways.items() if way in peers.QUICK} if bench.quick else ways
+    if lacking := peers.missing(ways):
+        bench.note(f"left out, for they are not installed: apt-get install {' '.join(lacking)}")
+    return [way for way in ways if peers.installed(way) and bench.wanted(way)]
+
+
+def turns(items: Sequence[Item], number: int) -> list[Item]:
+    start = number % len(items)
+    return [*items[start:], *items[:start]]
+
+
+def _publish(site: Site, kind: str, source: Path, *, again: bool) -> Row:
+    with site.bench.alone():
+        cost = site.publish(source)
+    case = f"{kind}, publish {'again' if again else source.stem}"
+    size = Pair(kind, source, source).size
+    return cost.row(kind, case, "netclnt", store=stored(site.store), rate=size / cost.seconds, size=size)
+
+
+def _pull(site: Site, case: str, way: str, name: str, expected: Path) -> Row:
+    with site.bench.alone():
+        settle(site.bench.scratch)
+        cost = site.sync(name)
+        equal(expected, site.directory / name / site.image)
+    (summary,) = cost.events("summary")
+    payload, reused = int(summary["bytes_fetched"]), int(summary["bytes_reused"])
+    return cost.row(
+        section_of(case), case, way, reused=reused, equal=True, payload=payload,
+        queries=summary["queries"], connections=summary["sftp_connections"],
+    )  # fmt: skip
+
+
+def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old: Path | None) -> Row:
+    """One peer's run, into an empty directory or over a fresh copy of what was before."""
+    scratch = site.bench.scratch / "peer"
+    scratch.mkdir()
+    errand = Errand(site.bench.server, source, scratch / "image", scratch)
+    try:
+        with site.bench.alone():
+            if old is not None:
+                subprocess.run(["cp", "-a", "--sparse=always", "--reflink=never", old, errand.target], check=True)
+            settle(site.bench.scratch)
+            cost = site.bench.run(command(errand), flush=[errand.target])
+            equal(source, errand.target)
+    finally:
+        shutil.rmtree(scratch)
+    return cost.row(section_of(case), case, way, equal=True)
+
+
+def section_of(case: str) -> str:
+    return case.partition(",")[0]
+
+
+def _levels(bench: Bench, images: Pair) -> Iterator[Row]:
+    """What the master pays for each level, once: time and store."""
+    for level in LEVELS:
+        site = Site(bench, bench.scratch / "levels", "image")
+        site.found()
+        try:
+            for source in (images.old, images.new):
+                with bench.alone():
+                    cost = site.publish(source, "--level", str(level))
+                yield cost.row(images.kind, f"{images.kind}, publish {source.stem}", f"level {level}", store=stored(site.store))
+        finally:
+            shutil.rmtree(site.directory)
+
+
+def stored(store: Path) -> int:
+    return sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+
+
+def settle(scratch: Path) -> None:
+    """What was written before is on disk and out of the way."""
+    subprocess.run(["sync", "--file-system", scratch], check=True)
+
+
+def equal(expected: Path, found: Path) -> None:
+    """Raises Failed if content differs; of trees also if a name does."""
+    command = ["diff", "--recursive", "--brief", "--no-dereference"] if expected.is_dir() else ["cmp"]
+    done = subprocess.run([*command, expected, found], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{found} is not equal to {expected}: {done.stdout[:500]}{done.stderr[:500]}")
