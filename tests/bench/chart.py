@@ -90,4 +90,5 @@ def _text(
     left: float, base: float, text: str, *, size: int = 11, weight: str = "normal", anchor: str = "start", fill: str = "#1d2329"
 ) -> str:
     style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{fill}"'
-    return f'<text x="{left:.1f}" y="{base:.1f}" {style}>{escape(text)}</text>'
+    halo = 'paint-order="stroke" stroke="#ffffff" stroke-width="3"'
+    return f'<text x="{left:.1f}" y="{base:.1f}" {style} {halo}>{escape(text)}</text>'

@@ -167,7 +167,7 @@ class Running:
         finally:
             watch.cancel()
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
-        for path in flush:
+        for path in flush if code in codes else ():
             to_disk(path)
         seconds = time.monotonic() - self.started
         output, errors = self._said()

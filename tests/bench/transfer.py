@@ -141,14 +141,14 @@ def _round(site: Site, images: Pair, number: int) -> Iterator[Row]:
             site.slave(slaves[way], slaves[way])
             yield _pull(site, f"{images.kind}, cold", way, slaves[way], images.old)
         else:
-            yield _fetch(site, f"{images.kind}, cold", way, cold[way], images.old, None)
+            yield from _fetch(site, f"{images.kind}, cold", way, cold[way], images.old, None)
     yield _publish(site, images.kind, images.new, again=number > 0)
     for way in turns([*slaves, *_chosen(site.bench, update)], number):
         if way in slaves:
             yield _pull(site, f"{images.kind}, update", way, slaves[way], images.new)
             site.remove_slave(slaves[way])
         else:
-            yield _fetch(site, f"{images.kind}, update", way, update[way], images.new, images.old)
+            yield from _fetch(site, f"{images.kind}, update", way, update[way], images.new, images.old)
 
 
 def _chosen(bench: Bench, ways: Mapping[str, Command]) -> list[str]:
@@ -184,8 +184,8 @@ def _pull(site: Site, case: str, way: str, name: str, expected: Path) -> Row:
     )  # fmt: skip
 
 
-def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old: Path | None) -> Row:
-    """One peer's run, into an empty directory or over a fresh copy of what was before."""
+def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old: Path | None) -> Iterator[Row]:
+    """One peer's run, into an empty directory or over a fresh copy of what was before; a note if it fails."""
     scratch = site.bench.scratch / "peer"
     scratch.mkdir()
     errand = Errand(site.bench.server, source, scratch / "image", scratch)
@@ -196,9 +196,11 @@ def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old:
             settle(site.bench.scratch)
             cost = site.bench.run(command(errand), flush=[errand.target])
             equal(source, errand.target)
+        yield cost.row(section_of(case), case, way, equal=True)
+    except Failed as error:
+        site.bench.note(f"{case}: {way} failed: {error}")
     finally:
         shutil.rmtree(scratch)
-    return cost.row(section_of(case), case, way, equal=True)
 
 
 def section_of(case: str) -> str:
