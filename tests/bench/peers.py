@@ -22,12 +22,14 @@ PACKAGES = {"rsync": "rsync", "sftp": "openssh-client", "rclone": "rclone", "lft
 
 @dataclass(frozen=True)
 class Errand:
-    """``source`` on the server to ``target`` here, where a copy of the old state may lie. ``scratch`` is the way's own."""
+    """``source`` on the server to ``target`` here, where a copy of the old state may lie. ``scratch`` is the way's own; in
+    ``prepared`` on the server lies what it made of the source beforehand."""
 
     server: Sshd
     source: Path
     target: Path
     scratch: Path
+    prepared: Path
 
     @property
     def ssh(self) -> list[str]:
@@ -112,6 +114,28 @@ def lftp(script: str) -> Command:
     return command
 
 
+def casync(errand: Errand) -> list[str]:
+    """What lies at the target is its seed, and goes aside first: it trips over one in its own way."""
+    shell = errand.scratch / "ssh"
+    shell.write_text(f'#!/bin/sh\nexec {shlex.join(["ssh", "-p", str(errand.server.port), *errand.ssh])} "$@"\n')
+    shell.chmod(0o755)
+    index = casync_index(errand.prepared, errand.source)
+    seeds = []
+    if errand.target.exists():
+        seeds = [f"--seed={errand.target.rename(errand.scratch / 'seed')}"]
+    return ["env", f"CASYNC_SSH_PATH={shell}", "casync", "extract", *seeds, f"{errand.remote}:{index}", str(errand.target)]
+
+
+def casync_make(directory: Path, source: Path) -> list[str]:
+    """Its publish: an index for this source, and new chunks in the store beside it."""
+    store = directory / "default.castr"
+    return ["casync", "make", "--compression=zstd", f"--store={store}", str(casync_index(directory, source)), str(source)]
+
+
+def casync_index(directory: Path, source: Path) -> Path:
+    return directory / f"{source.stem}.{'caidx' if source.is_dir() else 'caibx'}"
+
+
 ZSTD = ("-z", "--zc=zstd")
 RCLONE_FILE = rclone("copyto", "--ignore-times", f"--multi-thread-streams={STREAMS}", "--multi-thread-cutoff=8Mi")
 RCLONE_TREE = rclone("sync", f"--transfers={2 * STREAMS}", f"--checkers={2 * STREAMS}")
@@ -124,11 +148,13 @@ COLD: Mapping[str, Command] = {
     "sftp": sftp,
     f"rclone, {STREAMS} streams": RCLONE_FILE,
     f"lftp pget -n {STREAMS}": LFTP_FILE,
+    "casync": casync,
 }
 UPDATE: Mapping[str, Command] = {
     "rsync": rsync_file(),
     "rsync, zstd": rsync_file(*ZSTD),
     "rsync --inplace": rsync_file("--inplace", "--no-whole-file"),
+    "casync": casync,
 }
 COLD_TREE: Mapping[str, Command] = {
     "rsync": rsync_tree("-W"),

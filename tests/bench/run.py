@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from tests.bench.measure import Bench, Failed, Row
 from tests.bench.report import Goal
 
 FORMATS = tuple(images.SUFFIXES)
-MODULES = ("lines", "fleet", "scale")
+MODULES = ("levels", "lines", "fleet", "scale")
 SECTIONS = (*FORMATS, *MODULES)
 
 
@@ -48,13 +49,12 @@ def section(name: str) -> Section:
 
 def main() -> None:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and scratch goes
     if options.render:
-        result = json.loads(options.render.read_text())
-        rows = [Row(**row) for row in result["rows"]]
-        failed: list[str] = []
+        result, failed = merged(options.render), []
     else:
-        sections = [section(name) for name in options.only]
-        result, rows, failed = measured(sections, options)
+        result, failed = measured([section(name) for name in options.only], options)
+    rows = [Row(**row) for row in result["rows"]]
     goals = [goal for name in dict.fromkeys(row.section for row in rows) for goal in section(name).goals]
     lines = report.medians(rows)
     found = list(report.verdicts(lines, goals, str(result["facts"]["filesystem"])))
@@ -82,7 +82,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lock", type=Path, metavar="FILE", help="hold an exclusive flock on FILE during each single run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all rows, as they were measured")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a chart of the ratios")
-    parser.add_argument("--render", type=Path, metavar="FILE", help="measure nothing: show what --json wrote")
+    parser.add_argument(
+        "--render", type=Path, metavar="FILE", nargs="+", help="measure nothing: show what --json wrote, of several runs"
+    )
     options = parser.parse_args()
     if not options.cache and not options.render:
         parser.error("--cache or --render is needed")
@@ -96,7 +98,14 @@ def names(text: str) -> list[str]:
     return chosen
 
 
-def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[dict[str, Any], list[Row], list[str]]:
+def merged(files: Sequence[Path]) -> dict[str, Any]:
+    """Results of several runs as one, with the facts of the first."""
+    results = [json.loads(file.read_text()) for file in files]
+    together = {key: [each for result in results for each in result[key]] for key in ("rows", "notes")}
+    return {"facts": results[0]["facts"], **together}
+
+
+def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What was measured, and the names of sections that failed: the others are run all the same."""
     for kind in dict.fromkeys(kind for each in sections for kind in each.images):
         images.pair(options.cache, kind, quick=options.quick)
@@ -115,7 +124,7 @@ def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[
             except Failed as error:
                 failed.append(each.name)
                 bench.note(f"{each.name} failed: {error}")
-    return {"facts": facts, "notes": bench.notes, "rows": [asdict(row) for row in rows]}, rows, failed
+    return {"facts": facts, "notes": bench.notes, "rows": [asdict(row) for row in rows]}, failed
 
 
 def tell(row: Row) -> None:

@@ -4,79 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import peers
 from tests.bench.images import Pair, pair
-from tests.bench.measure import Bench, Cost, Failed, Row, netclnt
+from tests.bench.measure import Bench, Failed, Row
 from tests.bench.peers import Command, Errand
 from tests.bench.report import Goal
-from tests.support.sshd import HOST
+from tests.bench.site import Site, stored
 
 SLAVES = {"netclnt, openssh": "openssh", "netclnt, paramiko": "paramiko"}
-LEVELS = (1, 3, 9)
-"""zstd's, whose publish time and store size are shown beside the default's."""
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Site:
-    """One master with an empty catalog, and as many slaves as are asked for, all below ``directory``."""
-
-    bench: Bench
-    directory: Path
-    image: str
-
-    @property
-    def store(self) -> Path:
-        return self.directory / "store"
-
-    def found(self) -> None:
-        """Make the master."""
-        self.directory.mkdir()
-        conn, password = self.bench.catalog()
-        if password:
-            secret = self.directory / "password"
-            secret.touch(0o600)
-            secret.write_text(password)
-        (self.directory / "conn").write_text(conn)
-        self._init(
-            self._config("master"), "master", "--store", self.store, "--state", self.directory / "master", "--catalog", conn
-        )
-
-    def publish(self, source: Path, *flags: str) -> Cost:
-        return self.bench.run(netclnt(self._config("master"), "publish", source, "--name", self.image, *flags))
-
-    def slave(self, name: str, transport: str) -> Path:
-        """Make a slave that holds nothing; returns its root."""
-        server = self.bench.server
-        self._init(
-            self._config(name), "slave", "--name", name, "--root", self.directory / name, "--transport", transport,
-            "--state", self.directory / f"{name}.state", "--catalog", (self.directory / "conn").read_text(),
-            "--parent", f"sftp://{server.user}@{HOST}:{server.port}{self.store}",
-            "--identity", server.identity, "--known-hosts", server.known_hosts,
-        )  # fmt: skip
-        return self.directory / name
-
-    def sync(self, name: str) -> Cost:
-        return self.bench.run(netclnt(self._config(name), "sync"), flush=[self.directory / name / self.image])
-
-    def remove_slave(self, name: str) -> None:
-        shutil.rmtree(self.directory / name)
-        shutil.rmtree(self.directory / f"{name}.state")
-        self._config(name).unlink()
-
-    def _config(self, name: str) -> Path:
-        return self.directory / f"{name}.toml"
-
-    def _init(self, config: Path, role: str, *words: str | Path) -> None:
-        secret = self.directory / "password"
-        flags: list[str | Path] = ["--password-file", secret] if secret.exists() else []
-        self.bench.run(netclnt(config, "init", role, *words, *flags))
 
 
 def goals(kind: str) -> list[Goal]:
@@ -113,10 +54,6 @@ def _goals_of(kind: str, way: str, update: str) -> list[Goal]:
     return [Goal(update, way, "wire", wire, "rsync, zstd"), Goal(update, way, "seconds", 0.5, "rsync, zstd")]
 
 
-def section(kind: str) -> Callable[[Bench], Iterator[Row]]:
-    return lambda bench: rows(bench, kind)
-
-
 def rows(bench: Bench, kind: str) -> Iterator[Row]:
     """Each round: publish what was before, pull it cold; publish what is after, update. All ways take turns, and begin with
     another one in each round. From the second round on publish finds nothing new."""
@@ -126,8 +63,6 @@ def rows(bench: Bench, kind: str) -> Iterator[Row]:
     try:
         for number in range(bench.rounds):
             yield from _round(site, images, number)
-        if kind == "raw" and not bench.quick:
-            yield from _levels(bench, images)
     finally:
         shutil.rmtree(site.directory)
 
@@ -135,14 +70,18 @@ def rows(bench: Bench, kind: str) -> Iterator[Row]:
 def _round(site: Site, images: Pair, number: int) -> Iterator[Row]:
     slaves = {way: transport for way, transport in SLAVES.items() if site.bench.wanted(way)}
     cold, update = (peers.COLD_TREE, peers.UPDATE_TREE) if images.tree else (peers.COLD, peers.UPDATE)
-    yield _publish(site, images.kind, images.old, again=number > 0)
+    if number == 0:
+        yield from _prepare(site, images, [*_chosen(site.bench, cold), *_chosen(site.bench, update)])
+    if slaves:
+        yield _publish(site, images.kind, images.old, again=number > 0)
     for way in turns([*slaves, *_chosen(site.bench, cold)], number):
         if way in slaves:
             site.slave(slaves[way], slaves[way])
             yield _pull(site, f"{images.kind}, cold", way, slaves[way], images.old)
         else:
             yield from _fetch(site, f"{images.kind}, cold", way, cold[way], images.old, None)
-    yield _publish(site, images.kind, images.new, again=number > 0)
+    if slaves:
+        yield _publish(site, images.kind, images.new, again=number > 0)
     for way in turns([*slaves, *_chosen(site.bench, update)], number):
         if way in slaves:
             yield _pull(site, f"{images.kind}, update", way, slaves[way], images.new)
@@ -159,7 +98,7 @@ def _chosen(bench: Bench, ways: Mapping[str, Command]) -> list[str]:
 
 
 def turns(items: Sequence[Item], number: int) -> list[Item]:
-    start = number % len(items)
+    start = number % max(1, len(items))
     return [*items[start:], *items[:start]]
 
 
@@ -169,6 +108,16 @@ def _publish(site: Site, kind: str, source: Path, *, again: bool) -> Row:
     case = f"{kind}, publish {'again' if again else source.stem}"
     size = Pair(kind, source, source).size
     return cost.row(kind, case, "netclnt", store=stored(site.store), rate=size / cost.seconds, size=size)
+
+
+def _prepare(site: Site, images: Pair, ways: Sequence[str]) -> Iterator[Row]:
+    """What peers do once on the server, as publish does."""
+    if "casync" in ways:
+        site.prepared.mkdir()
+        for source in (images.old, images.new):
+            with site.bench.alone():
+                cost = site.bench.run(peers.casync_make(site.prepared, source))
+            yield cost.row(images.kind, f"{images.kind}, publish {source.stem}", "casync make", store=stored(site.prepared))
 
 
 def _pull(site: Site, case: str, way: str, name: str, expected: Path) -> Row:
@@ -188,7 +137,7 @@ def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old:
     """One peer's run, into an empty directory or over a fresh copy of what was before; a note if it fails."""
     scratch = site.bench.scratch / "peer"
     scratch.mkdir()
-    errand = Errand(site.bench.server, source, scratch / "image", scratch)
+    errand = Errand(site.bench.server, source, scratch / "image", scratch, site.prepared)
     try:
         with site.bench.alone():
             if old is not None:
@@ -205,24 +154,6 @@ def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old:
 
 def section_of(case: str) -> str:
     return case.partition(",")[0]
-
-
-def _levels(bench: Bench, images: Pair) -> Iterator[Row]:
-    """What the master pays for each level, once: time and store."""
-    for level in LEVELS:
-        site = Site(bench, bench.scratch / "levels", "image")
-        site.found()
-        try:
-            for source in (images.old, images.new):
-                with bench.alone():
-                    cost = site.publish(source, "--level", str(level))
-                yield cost.row(images.kind, f"{images.kind}, publish {source.stem}", f"level {level}", store=stored(site.store))
-        finally:
-            shutil.rmtree(site.directory)
-
-
-def stored(store: Path) -> int:
-    return sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
 
 
 def settle(scratch: Path) -> None:
