@@ -6,19 +6,21 @@ change nothing outside the slave's state, so that a dry run takes them too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from netclnt.assemble import Work, assemble
 from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
-from netclnt.frames import HeldBack, Piece, locate
+from netclnt.frames import HeldBack, Piece
 from netclnt.front import Done
 from netclnt.localmanifests import LocalManifest, Manifests
-from netclnt.locations import decode_record
+from netclnt.locations import EARLIER, Frame, Locations, decode_record
+from netclnt.model import Blocks
 from netclnt.plainstage import PlainStage
-from netclnt.plan import PagePlan, plan_page, whole_page
+from netclnt.plan import PagePlan
+from netclnt.planning import Planned, plan_pages
 from netclnt.protocols import Root, Source, Stage
 from netclnt.remote import fetch_locations, fetch_manifest
 from netclnt.seeds import Seed, Seeds
@@ -104,26 +106,24 @@ def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], ba
 
 def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Staging | None) -> Plan:
     """Plan all pages that are not complete in staging, and get the locations of those with missing blocks."""
+    complete = staging.complete if staging else ()
+    resumed = staging.plain if staging and staging.resumed else None
+    cloned = staging is not None and staging.cloned
+
+    def in_place(number: int, blocks: Blocks) -> Sequence[bool]:
+        return resumed.good_blocks(blocks, start=manifest.starts[number], hash_seed=line.hash_seed) if resumed else ()
+
     pages: dict[int, PagePlan] = {}
     reuse = write = blocks_missing = 0
-    for number, row in enumerate(manifest.head.block_pages):
-        if staging and number in staging.complete:
-            continue
-        start, blocks = manifest.starts[number], manifest.blocks(number)
-        resumed = staging.plain if staging and staging.resumed else None
-        in_place = resumed.good_blocks(blocks, start=start, hash_seed=line.hash_seed) if resumed else []
-        whole = None if in_place else seeds.find_page(row.digest)
-        plan = whole_page(blocks, *whole) if whole else plan_page(blocks, seeds.find, staged=in_place)
-        pages[number] = plan
+    wanted = (number for number in range(len(manifest.starts)) if number not in complete)
+    for planned in plan_pages(manifest, seeds, wanted, in_place=in_place):
+        plan = pages[planned.number] = planned.plan
         reuse += plan.reused
         blocks_missing += plan.blocks_missing
-        offsets = list(accumulate(blocks.lengths, initial=start))
-        write += plan.missing + sum(
-            offsets[run.first + run.count] - offsets[run.first]
-            for run in plan.runs
-            if run.seed >= 0 and not (staging and staging.cloned and (run.seed, run.offset) == (0, offsets[run.first]))
-        )
-    lacking = [number for number, plan in pages.items() if plan.blocks_missing]
+        write += plan.missing + plan.reused
+        if cloned and plan.reused:
+            write -= _shared(planned, manifest.starts[planned.number])
+    lacking = sorted(number for number, plan in pages.items() if plan.blocks_missing)
     locations = fetch_locations(manifest, lacking, source=line.source)
     return Plan(pages, locations, _frame_bytes(manifest, pages, locations), reuse, write, blocks_missing)
 
@@ -166,6 +166,31 @@ def fill(
     assemble(work, stage=staging.plain, source=line.source, locate=locations, on_page=on_page)
 
 
+def _shared(planned: Planned, start: int) -> int:
+    """The bytes of a page from ``start`` on that staging shares with the first seed."""
+    offsets = list(accumulate(planned.blocks.lengths, initial=start))
+    return sum(
+        offsets[run.first + run.count] - offsets[run.first]
+        for run in planned.plan.runs
+        if (run.seed, run.offset) == (0, offsets[run.first])
+    )
+
+
+def _frames(locations: Locations, plan: PagePlan) -> Iterator[Frame]:
+    """The frames that hold missing blocks, in the order in which an assembly asks for them: run by run, each block once."""
+    left = sum(_bits(run.first, run.count) for run in plan.missing_runs())
+    for run in locations.runs:
+        here = left & _bits(run.first, run.count)
+        if here:
+            left ^= here
+            if run.frame != EARLIER:
+                yield locations.frames[run.frame]
+
+
+def _bits(first: int, count: int) -> int:
+    return ((1 << count) - 1) << first
+
+
 def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:
     """The stored bytes of all frames that an assembly will fetch."""
     held = HeldBack[None]()
@@ -176,8 +201,7 @@ def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locatio
             record = decode_record(locations[number], blocks, page_start=manifest.starts[number], where=manifest.digest)
         except (Damaged, ForbiddenValue):
             continue
-        for index, length, frame, start in locate(record, blocks, pages[number].missing_blocks()):
-            if frame is not None:
-                held.add(frame, Piece(start, length, None, index))
+        for frame in _frames(record, pages[number]):
+            held.add(frame, Piece(0, 0, None, 0))
         total += sum(wanted.frame.stored for wanted in held.due())
     return total + sum(wanted.frame.stored for wanted in held.rest())

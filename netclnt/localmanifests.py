@@ -1,4 +1,4 @@
-"""Manifests kept on the slave, with an index of their blocks: what it needs to reuse and to verify what it holds.
+"""Manifests kept on the slave: what it needs to reuse and to verify what it holds.
 
 A cache of facts that the store can give again: whatever is missing or damaged is fetched or made anew.
 """
@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from netclnt.blockindex import Run, write_run
 from netclnt.errors import Damaged, NetclntError, StorageFailed
 from netclnt.layout import Layout
-from netclnt.manifest import Head, check_entries, decode_blocks, decode_entries, decode_head, page_offsets
-from netclnt.model import ZERO_ID, Blocks, Entry
+from netclnt.manifest import Head, check_entries, decode_blocks, decode_entries, decode_head, decode_lengths, page_offsets
+from netclnt.model import ID_BYTES, ZERO_ID, Blocks, Entry, split_ids
 
 _TRAILER_BYTES = 8
 """Behind the last page stands the length of the head, big-endian: only a whole file has it."""
 
 OFFSET_BYTES = 8
-"""Length of a value of a manifest's block index: the plain offset of the block, little-endian."""
+"""Length of a value of an index of blocks: the plain offset of the block, little-endian."""
 
 
 class LocalManifest:
@@ -57,9 +57,10 @@ class LocalManifest:
         return Layout(self.entries)
 
     @cached_property
-    def starts(self) -> list[int]:
+    def starts(self) -> Sequence[int]:
         """The plain offset at which each block page begins."""
-        return list(accumulate((page.plain for page in self.head.block_pages), initial=0))[:-1]
+        rows = self.head.block_pages
+        return array("Q", accumulate((row.plain for row in rows), initial=0))[: len(rows)]
 
     def blocks(self, page: int) -> Blocks:
         """The blocks of one page, checked against its digest."""
@@ -81,14 +82,22 @@ class LocalManifest:
         """A stored page, as it is."""
         return self._read(offset, length)
 
-    def index_records(self, pages: Sequence[int] | None = None) -> Iterator[bytes]:
-        """For every block of the pages (None: of all) its id and its plain offset, joined."""
-        for number in range(len(self.starts)) if pages is None else pages:
-            offset = self.starts[number]
-            for id_, length in self.blocks(number):
-                if id_ != ZERO_ID:
-                    yield id_ + offset.to_bytes(OFFSET_BYTES, "little")
-                offset += length
+    def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
+        """(id, plain offset) of every block that has one of the ids. All pages are looked through, and none is checked."""
+        for row, start, position in zip(self.head.block_pages, self.starts, self.block_offsets, strict=True):
+            here = split_ids(self._read(position + 4 * row.count, ID_BYTES * row.count))
+            found = ids.intersection(here)
+            if found:
+                offsets = accumulate(decode_lengths(self._read(position, 4 * row.count)), initial=start)
+                yield from ((id_, offset) for id_, offset in zip(here, offsets, strict=False) if id_ in found)
+
+    def index_records(self, page: int) -> Iterator[bytes]:
+        """For every block of a page its id and its plain offset, joined."""
+        offset = self.starts[page]
+        for id_, length in self.blocks(page):
+            if id_ != ZERO_ID:
+                yield id_ + offset.to_bytes(OFFSET_BYTES, "little")
+            offset += length
 
     def _read(self, offset: int, length: int) -> bytes:
         with _storage("read", self.path):
@@ -104,7 +113,7 @@ class LocalManifest:
 
 
 class Manifests:
-    """The directory of local manifests and their block indexes, by digest."""
+    """The directory of local manifests, by digest."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -145,15 +154,6 @@ class Manifests:
                 file.write(head_bytes.to_bytes(_TRAILER_BYTES, "big"))
             temporary.replace(path)
         return LocalManifest(path, digest)
-
-    def index(self, manifest: LocalManifest) -> Run:
-        """The index of the manifest's blocks: id to plain offset. Made now if it is not here."""
-        path = self._path(manifest.digest).with_suffix(".index")
-        if path.exists():
-            with suppress(Damaged):
-                return Run(path)
-        write_run(path, manifest.index_records(), value_size=OFFSET_BYTES)
-        return Run(path)
 
     def digests(self) -> list[str]:
         """Of all manifests that are here."""

@@ -184,15 +184,22 @@ def decode_blocks(page: BlockPage, stored: bytes, *, where: str) -> Blocks:
     _check_digest(page.digest, stored, "manifest page", where)
     if len(stored) != page.stored:
         raise Damaged(what="manifest page", where=where, problem=f"{len(stored)} bytes instead of {page.stored}")
-    lengths = array("I")
-    lengths.frombytes(stored[: page.count * 4])
-    blocks = Blocks(_big_endian(lengths), stored[page.count * 4 :])
+    blocks = Blocks(decode_lengths(stored[: page.count * 4]), stored[page.count * 4 :])
     if sum(blocks.lengths) != page.plain:
         raise ForbiddenValue(what="block lengths", value=str(sum(blocks.lengths)), rule=f"adding up to {page.plain}")
     if min(blocks.lengths) < 1 or max(blocks.lengths) > BLOCK_MAX:
-        for id_, length in blocks:
-            check_range("block length", length, 1, ZERO_RUN_MAX if id_ == ZERO_ID else BLOCK_MAX)
+        for index, length in enumerate(blocks.lengths):
+            if not 1 <= length <= BLOCK_MAX:
+                check_range("block length", length, 1, ZERO_RUN_MAX if blocks.id(index) == ZERO_ID else BLOCK_MAX)
     return blocks
+
+
+def decode_lengths(stored: bytes) -> array[int]:
+    """The lengths of a page's blocks, with which it begins."""
+    lengths = array("I", stored)
+    if sys.byteorder == "little":
+        lengths.byteswap()
+    return lengths
 
 
 # --- head
@@ -310,7 +317,7 @@ def _check_sum(what: str, said: int, found: int) -> None:
 
 
 def _big_endian(values: array[int]) -> array[int]:
-    """A copy with the bytes of each item in big-endian order (or back from it)."""
+    """A copy with the bytes of each item in big-endian order."""
     copy = array("I", values)
     if sys.byteorder == "little":
         copy.byteswap()

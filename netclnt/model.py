@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from netclnt.errors import ForbiddenValue
 from netclnt.naming import check_name, check_path
@@ -113,9 +115,23 @@ class Blocks:
         return self.ids[index * ID_BYTES : (index + 1) * ID_BYTES]
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        ids = self.ids
-        for index, length in enumerate(self.lengths):
-            yield ids[index * ID_BYTES : (index + 1) * ID_BYTES], length
+        return zip(split_ids(self.ids), self.lengths, strict=True)
+
+    def zeros(self) -> Sequence[int]:
+        """The numbers of the runs of zeros."""
+        if ZERO_ID not in self.ids:
+            return ()
+        return [index for index, id_ in enumerate(split_ids(self.ids)) if id_ == ZERO_ID]
+
+
+def split_ids(ids: bytes) -> tuple[bytes, ...]:
+    """Joined block ids, one by one."""
+    return _splitter(len(ids) // ID_BYTES).unpack(ids)
+
+
+@lru_cache(maxsize=1024)
+def _splitter(count: int) -> struct.Struct:
+    return struct.Struct(f"{ID_BYTES}s" * count)
 
 
 @dataclass(frozen=True, slots=True)

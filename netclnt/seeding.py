@@ -18,10 +18,10 @@ from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.naming import check_name
 from netclnt.plainstage import PlainStage
 from netclnt.protocols import Reader, Root, Stage
-from netclnt.seeds import Seed, StagedSeed
+from netclnt.seeds import IndexedSeed, Seed, StagedSeed, VersionSeed
 
 _OTHER_IMAGES_MAX = 8
-"""Of the root's other images only the largest are asked: each costs a look-up for every block that is new."""
+"""Of the root's other images only the largest are asked: each is looked through for the blocks that are new."""
 
 
 def scan(entries: Sequence[Entry], open_file: Callable[[str], Reader], *, hash_seed: int, path: Path) -> Run:
@@ -113,7 +113,7 @@ class Seeding:
         plain = PlainStage(stage, manifest.layout)
         for number, start in enumerate(manifest.starts):
             if number in journal:
-                yield from manifest.index_records([number])
+                yield from manifest.index_records(number)
                 continue
             blocks = manifest.blocks(number)
             good = plain.good_blocks(blocks, start=start, hash_seed=self._hash_seed)
@@ -136,7 +136,7 @@ class Seeding:
         open_file = partial(self._root.open, name)
         with suppress(ForbiddenName, Unpublishable, StorageError):
             entries = list(self._root.tree(name))
-            yield Seed(entries, self._passing(_block_records(entries, open_file, self._hash_seed)), {}, open_file)
+            yield IndexedSeed(entries, self._passing(_block_records(entries, open_file, self._hash_seed)), open_file)
 
     def from_directories(self) -> Iterator[Seed]:
         """Each seed directory as one seed; one that changed since the last time (by its files' names, sizes, mtimes and
@@ -146,7 +146,8 @@ class Seeding:
                 found = sorted((path, facts) for path, facts in root.files() if _readable_name(path))
                 entries = [Entry(path, EntryType.FILE, 0, facts.size, bytes(32)) for path, facts in found]
                 open_file = partial(_open_whole, root)
-                yield Seed(entries, self._scanned(_key(place), _key(self._hash_seed, found), entries, open_file), {}, open_file)
+                index = self._scanned(_key(place), _key(self._hash_seed, found), entries, open_file)
+                yield IndexedSeed(entries, index, open_file)
 
     def _scanned(self, place: str, state: str, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> Run:
         """The index of a seed directory as it is now; that of an earlier state goes."""
@@ -172,11 +173,7 @@ class Seeding:
 def version_seed(manifests: Manifests, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:
     """The seed of a whole version, if its manifest is here; ``open_file`` opens a file by its path inside the version."""
     manifest = manifests.open(digest)
-    if manifest is None:
-        return None
-    with closing(manifest):
-        pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
-        return Seed(manifest.entries, manifests.index(manifest), pages, open_file)
+    return None if manifest is None else VersionSeed(manifest, open_file)
 
 
 def _key(*facts: object) -> str:

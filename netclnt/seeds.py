@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from threading import Lock
 
 from netclnt.blockindex import Run
 from netclnt.errors import Damaged
 from netclnt.layout import Layout
+from netclnt.localmanifests import LocalManifest
 from netclnt.model import Entry
 from netclnt.protocols import Reader, Stage
 
@@ -17,17 +20,23 @@ _KEPT_OPEN_MAX = 32
 
 
 class Local:
-    """One content on local disk, read by plain offset. ``open_file`` opens the file with a path inside the content. Safe to use
-    from several threads. The owner closes it.
+    """One content on local disk, read by plain offset. ``entries`` tells what it consists of, once somebody asks; ``open_file``
+    opens the file with a path inside the content. Safe to use from several threads. The owner closes it.
     """
 
-    def __init__(self, entries: Sequence[Entry], open_file: Callable[[str], Reader]) -> None:
-        self.layout = Layout(entries)
-        self._entries = entries
+    def __init__(self, entries: Callable[[], Sequence[Entry]], open_file: Callable[[str], Reader]) -> None:
+        self._tell_entries = entries
         self._open_file = open_file
-        self._keep = len(self.layout.files) <= _KEPT_OPEN_MAX
         self._readers: dict[str, Reader] = {}
         self._lock = Lock()
+
+    @cached_property
+    def _entries(self) -> Sequence[Entry]:
+        return self._tell_entries()
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self._entries)
 
     def parts(self, offset: int, length: int) -> Iterator[tuple[str, int, int]]:
         """(path, offset in that file, length) of each file that a range of plain bytes touches."""
@@ -48,7 +57,7 @@ class Local:
     @contextmanager
     def reader(self, path: str) -> Iterator[Reader]:
         """The file, open; usable from several threads at once."""
-        if not self._keep:
+        if len(self.layout.files) > _KEPT_OPEN_MAX:
             reader = self._open_file(path)
             try:
                 yield reader
@@ -67,34 +76,69 @@ class Local:
         self._readers.clear()
 
 
-class Seed(Local):
-    """A local content whose blocks are known: an index from ids to plain offsets, which it closes with itself.
+class Seed(Local, ABC):
+    """A local content whose blocks are known. Whether the bytes still are what it says is checked by whoever copies them."""
 
-    ``pages`` maps digests of block pages to plain offsets, so that an unchanged page is found as a whole. Whether the bytes
-    still are what the index says is checked by whoever copies them.
-    """
+    pages: Mapping[bytes, int] = {}
+    """Plain offsets of whole block pages by their digests, so that an unchanged page is found as one."""
 
-    def __init__(self, entries: Sequence[Entry], index: Run, pages: dict[bytes, int], open_file: Callable[[str], Reader]) -> None:
-        super().__init__(entries, open_file)
-        self.index = index
-        self.pages = pages
+    @abstractmethod
+    def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
+        """(id, plain offset) of those of the blocks that are here; of a block that is here twice any place, or both.
+
+        Raises Damaged when it finds that it does not know."""
+
+
+class VersionSeed(Seed):
+    """A whole version, its blocks known from its manifest, which it closes with itself."""
+
+    def __init__(self, manifest: LocalManifest, open_file: Callable[[str], Reader]) -> None:
+        super().__init__(lambda: manifest.entries, open_file)
+        self.pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
+        self._manifest = manifest
+
+    def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
+        return self._manifest.find(ids)
 
     def close(self) -> None:
-        self.index.close()
+        self._manifest.close()
         super().close()
 
 
-class StagedSeed(Seed):
+class IndexedSeed(Seed):
+    """A content with an index from the ids of its blocks to plain offsets, which it closes with itself."""
+
+    def __init__(self, entries: Sequence[Entry], index: Run, open_file: Callable[[str], Reader]) -> None:
+        super().__init__(lambda: entries, open_file)
+        self._index = index
+
+    def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
+        try:
+            for id_ in ids:
+                value = self._index.find(id_)
+                if value is not None:
+                    yield id_, int.from_bytes(value, "little")
+        except Damaged:
+            self._index.path.unlink(missing_ok=True)  # the next run makes it anew
+            raise
+
+    def close(self) -> None:
+        self._index.close()
+        super().close()
+
+
+class StagedSeed(IndexedSeed):
     """What lies in a staging area, which it closes with itself."""
 
     def __init__(self, entries: Sequence[Entry], index: Run, stage: Stage) -> None:
-        super().__init__(entries, index, {}, self._open)
+        super().__init__(entries, index, self._open)
         self._stage = stage
+        self._files = entries
         self._numbers = {entry.path: number for number, entry in enumerate(entries)}
 
     def _open(self, path: str) -> Reader:
         number = self._numbers[path]
-        return _StagedReader(self._stage, number, self._entries[number].size)
+        return _StagedReader(self._stage, number, self._files[number].size)
 
     def close(self) -> None:
         super().close()
@@ -125,16 +169,21 @@ class Seeds:
     def __getitem__(self, number: int) -> Seed:
         return self._seeds[number]
 
-    def find(self, id_: bytes) -> tuple[int, int] | None:
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    def find(self, ids: set[bytes]) -> dict[bytes, tuple[int, int]]:
+        """For each of the blocks that is here the number of a seed and a plain offset in it."""
+        found: dict[bytes, tuple[int, int]] = {}
+        left = set(ids)
         for number, seed in enumerate(self._seeds):
-            try:
-                value = seed.index.find(id_)
-            except Damaged:
-                seed.index.path.unlink(missing_ok=True)  # the next run makes it anew
-                continue
-            if value is not None:
-                return number, int.from_bytes(value, "little")
-        return None
+            with suppress(Damaged):
+                for id_, offset in seed.find(left):
+                    found.setdefault(id_, (number, offset))
+            left.difference_update(found)
+            if not left:
+                break
+        return found
 
     def find_page(self, digest: bytes) -> tuple[int, int] | None:
         for number, seed in enumerate(self._seeds):

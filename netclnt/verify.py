@@ -95,7 +95,7 @@ def _wrong_entries(slave: Slave, held: Held, manifest: LocalManifest) -> Iterato
 
 
 def _wrong_blocks(slave: Slave, held: Held, manifest: LocalManifest, observer: Observer) -> Iterator[Damage]:
-    with closing(Local(manifest.entries, partial(slave.root.open, held.name))) as content:
+    with closing(Local(lambda: manifest.entries, partial(slave.root.open, held.name))) as content:
         check = _PageCheck(manifest, content)
         pages = range(len(manifest.starts))
         for number, damage in enumerate(ordered_map(check, pages, threads=slave.threads, ahead=slave.threads * 2)):

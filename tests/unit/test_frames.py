@@ -1,7 +1,6 @@
 """From wanted blocks to reads: nothing is asked for twice in a row, and nothing is lost."""
 
 from array import array
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +52,7 @@ def test_ranges_are_the_frames_in_their_order(chosen):
 
 
 def test_ranges_end_at_a_megabyte():
-    wanted = [WantedFrame(replace(frame(0), offset=16 + number * 250_000, stored=250_000)) for number in range(9)]
+    wanted = [WantedFrame(frame(0)._replace(offset=16 + number * 250_000, stored=250_000)) for number in range(9)]
     assert [len(found.frames) for found in joined(wanted)] == [4, 4, 1]
     assert all(found.length <= 1 << 20 for found in joined(wanted))
 

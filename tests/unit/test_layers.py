@@ -26,7 +26,7 @@ LAYERS = {
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "seeding", "plainstage", "front", "assemble", "bring", "storecatalog"),
+        *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring", "storecatalog"),
         *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],

@@ -1,6 +1,8 @@
-"""Local manifests and their indexes are a cache: lost or corrupt, they cost time, never correctness, and heal."""
+"""Local manifests are a cache: lost or corrupt, they cost time, never correctness, and heal."""
 
 import random
+from contextlib import closing
+from itertools import accumulate
 
 import pytest
 
@@ -56,42 +58,22 @@ def test_I1_a_manifest_that_went_bad_in_place_is_fetched_again(world, where):
     assert world.live("debian") == noise(1)
 
 
-def test_I1_an_index_with_any_byte_wrong_costs_only_bytes(world):
-    data = noise(1, 300_000)
-    world.publish("debian", data)
+def test_a_manifest_tells_of_its_blocks_without_an_index(world):
+    data = noise(1)
+    digest = world.publish("debian", data + bytes(100_000) + data).version.manifest
     world.sync()
-    world.publish("other", b"x" + data)
-    world.sync()
-    new = noise(2, 10_000) + data
-    world.publish("debian", new)
-    held = world.ledger.get("debian")
-    path = world.directory / "manifests" / f"{held.manifest}.index"
-    whole = path.read_bytes()
-    for where in range(0, len(whole), 7):
-        path.write_bytes(whole)
-        damage(path, where)
-        assert not world.forecast().failed, where
-        assert world.planned
-    world.source = MemorySource(world.store.files)
-    path.write_bytes(whole[:-8] + b"\xff" * 8)
-    assert world.sync().exit_code is ExitCode.OK
-    assert world.live("debian") == new
-
-
-@pytest.mark.parametrize("value", [b"\xff" * 8, b"\xff" * 4 + bytes(4), bytes(8)])
-def test_I1_an_index_that_leads_astray_costs_only_bytes(world, value):
-    data = noise(1, 3 << 20)
-    world.publish("debian", data)
-    world.sync()
-    new = noise(2, 10_000) + data
-    world.publish("debian", new)
-    world.forecast()  # makes the index
-    path = world.directory / "manifests" / f"{world.ledger.get('debian').manifest}.index"
-    whole = path.read_bytes()
-    count = int.from_bytes(whole[8:16], "little")
-    path.write_bytes(whole[: -8 * count] + value * count)
-    assert world.sync().exit_code is ExitCode.OK
-    assert world.live("debian") == new
+    with closing(world.manifests.open(digest)) as manifest:
+        blocks = [
+            (id_, start)
+            for page in range(len(manifest.starts))
+            for (id_, _), start in zip(
+                manifest.blocks(page), accumulate(manifest.blocks(page).lengths, initial=manifest.starts[page]), strict=False
+            )
+        ]
+        wanted = {id_ for id_, _ in blocks[::7]} | {b"?" * 16}
+        assert sorted(manifest.find(wanted)) == sorted(place for place in blocks if place[0] in wanted)
+        assert list(manifest.find(set())) == []
+    assert {path.suffix for path in (world.directory / "manifests").iterdir()} == {".manifest"}
 
 
 def test_only_what_is_held_or_kept_stays_in_the_cache(world):

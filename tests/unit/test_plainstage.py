@@ -11,7 +11,7 @@ from netclnt.layout import Layout
 from netclnt.memory.root import MemoryRoot
 from netclnt.model import Entry, EntryType
 from netclnt.plainstage import PlainStage
-from netclnt.seeds import Seed
+from netclnt.seeds import IndexedSeed
 
 SIZES = [0, 5, 0, 1, 10_000, 70_000, 0]
 
@@ -42,8 +42,8 @@ def plain(root):
 @pytest.fixture
 def seed(root, tmp_path):
     write_run(tmp_path / "index", iter([]), value_size=8)
-    made = Seed(
-        [Entry("", EntryType.FILE, 0o644, 90_000, bytes(32))], Run(tmp_path / "index"), {}, lambda path: root.open("seed", path)
+    made = IndexedSeed(
+        [Entry("", EntryType.FILE, 0o644, 90_000, bytes(32))], Run(tmp_path / "index"), lambda path: root.open("seed", path)
     )
     yield made
     made.close()

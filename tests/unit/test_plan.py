@@ -1,12 +1,13 @@
 """Plans of pages: every block is in one run, and a run is really one stretch of its seed."""
 
+import sys
 from array import array
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netclnt.model import ZERO_ID, Blocks
-from netclnt.plan import MISSING, STAGED, ZEROS, PageRun, plan_page, repair_page, whole_page
+from netclnt.plan import MISSING, STAGED, ZEROS, PageRun, PageRuns, missing_page, plan_page, repair_page, whole_page
 
 LETTERS = "abcdef"
 
@@ -97,3 +98,33 @@ def test_a_repair_fetches_the_bad_blocks_alone():
     assert repair.runs == (PageRun(0, 1, STAGED), PageRun(1, 1, MISSING), PageRun(2, 2, STAGED))
     assert (repair.reused, repair.missing, repair.blocks_missing) == (blocks.lengths[0], blocks.lengths[1], 1)
     assert repair_page(blocks, [True] * 4, plan).runs == (PageRun(0, 4, STAGED),)
+
+
+runs = st.lists(st.tuples(st.integers(1, 512), st.integers(-3, 300), st.integers(0, (1 << 64) - 1)), min_size=1, max_size=20)
+
+
+@given(runs)
+def test_packed_runs_come_back(parts):
+    expected = []
+    first = 0
+    for count, seed, offset in parts:
+        expected.append(PageRun(first, count, seed, offset if seed >= 0 else 0))
+        first += count
+    packed = PageRuns(expected)
+    assert list(packed) == expected
+    assert len(packed) == len(expected)
+    assert (packed[0], packed[-1], packed[1:]) == (expected[0], expected[-1], tuple(expected[1:]))
+    assert packed == PageRuns(expected)
+    assert packed != PageRuns([*expected, PageRun(first, 1, MISSING)])
+
+
+def test_packed_runs_take_few_bytes():
+    """A run a block, as when every other block of an image changed: 6 million of them must fit in memory."""
+    packed = PageRuns([PageRun(index, 1, MISSING if index % 2 else 0, index << 40) for index in range(512)])
+    assert sum(sys.getsizeof(getattr(packed, slot)) for slot in PageRuns.__slots__) < 512 * 8 + 200
+
+
+@given(pages)
+def test_a_page_of_which_nothing_is_here_is_planned_without_a_look_at_its_blocks(page):
+    blocks = blocks_of(page)
+    assert missing_page(blocks) == plan_page(blocks, lambda _: None)

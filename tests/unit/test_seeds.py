@@ -119,3 +119,44 @@ def test_a_seed_that_became_shorter_costs_only_bytes(world):
     world.publish("debian", noise(2, 10_000) + noise(1))
     assert world.sync().exit_code is ExitCode.OK
     assert world.live("debian") == noise(2, 10_000) + noise(1)
+
+
+# --- indexes of seed directories
+
+
+def scanned(world, data):
+    """A world with a seed directory whose index is made; what a run needs to use it, and the index."""
+    seed = MemoryRoot()
+    seed.put_file("x", data)
+    world.publish("debian", noise(2, 10_000) + data)
+    changes = {"seed_roots": {"seed": seed}}
+    world.forecast(**changes)
+    (index,) = (world.directory / "scratch").glob("*.scan")
+    return changes, index
+
+
+def test_I1_an_index_with_any_byte_wrong_costs_only_bytes_and_is_made_anew(world):
+    changes, index = scanned(world, noise(1, 300_000))
+    whole = index.read_bytes()
+    for where in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[where] ^= 0xFF
+        index.write_bytes(damaged)
+        assert not world.forecast(**changes).failed, where
+        assert world.planned
+    index.write_bytes(whole[:24] + b"\xff" * (len(whole) - 24))
+    assert not world.forecast(**changes).failed
+    assert not index.exists()
+    assert world.sync(**changes).exit_code is ExitCode.OK
+    assert world.live("debian") == noise(2, 10_000) + noise(1, 300_000)
+    assert index.read_bytes() == whole
+
+
+@pytest.mark.parametrize("value", [b"\xff" * 8, b"\xff" * 4 + bytes(4), bytes(8)])
+def test_I1_an_index_that_leads_astray_costs_only_bytes(world, value):
+    changes, index = scanned(world, noise(1, 3 << 20))
+    whole = index.read_bytes()
+    count = int.from_bytes(whole[8:16], "little")
+    index.write_bytes(whole[: -8 * count] + value * count)
+    assert world.sync(**changes).exit_code is ExitCode.OK
+    assert world.live("debian") == noise(2, 10_000) + noise(1, 3 << 20)
