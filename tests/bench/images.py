@@ -74,6 +74,11 @@ def pair(cache: Path, kind: str, *, quick: bool = False) -> Pair:
     return found
 
 
+def missing(kind: str) -> list[str]:
+    """Debian packages without which images of this format cannot be made here."""
+    return [package for program, package in PROGRAMS.get(kind, {}).items() if shutil.which(program) is None]
+
+
 def _whole(target: Path, make: Callable[[Path], None]) -> None:
     """Under its name only when it is complete."""
     work = target.with_name(f"work-{target.name}")
@@ -171,6 +176,8 @@ def _wim(image: Path, target: Path) -> None:
     _mounted(image, 'wimlib-imagex capture "$1" "$2" --compress=LZX --unix-data --no-acls', target)
 
 
+PROGRAMS = {"squashfs": {"mksquashfs": "squashfs-tools"}, "wim": {"wimlib-imagex": "wimtools"}}
+"""What makes a format, and the Debian package that has it."""
 SUFFIXES = {"raw": "ext4", "tar": "tar", "squashfs": "squashfs", "wim": "wim", "tree": "tree"}
 MAKERS: dict[str, Make] = {"tar": _tar, "squashfs": _squashfs, "wim": _wim}
 

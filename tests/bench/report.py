@@ -48,7 +48,8 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``value`` is in the goal's own terms; ``off`` by how much of the limit it misses, 0 when it is met."""
+    """``value`` is in the goal's own terms; ``off`` by how much of the limit it misses (of 1 where the limit is 0), 0 when it is
+    met."""
 
     goal: Goal
     value: float
@@ -102,7 +103,7 @@ def verdicts(lines: Sequence[Line], goals: Sequence[Goal], filesystem: str) -> I
             continue
         value = ratio(lines, line, goal.figure, goal.against) if goal.against else line.figures.get(goal.figure)
         if value is not None:
-            over = (goal.limit - value if goal.at_least else value - goal.limit) / goal.limit
+            over = (goal.limit - value if goal.at_least else value - goal.limit) / (goal.limit or 1)
             yield Verdict(goal, value, max(0.0, over))
 
 

@@ -50,8 +50,9 @@ def section(name: str) -> Section:
 def main() -> None:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and scratch goes
+    failed: list[str] = []
     if options.render:
-        result, failed = merged(options.render), []
+        result = merged(options.render)
     else:
         result, failed = measured([section(name) for name in options.only], options)
     rows = [Row(**row) for row in result["rows"]]
@@ -107,6 +108,8 @@ def merged(files: Sequence[Path]) -> dict[str, Any]:
 
 def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What was measured, and the names of sections that failed: the others are run all the same."""
+    lacking = {each.name: packages for each in sections for kind in each.images if (packages := images.missing(kind))}
+    sections = [each for each in sections if each.name not in lacking]
     for kind in dict.fromkeys(kind for each in sections for kind in each.images):
         images.pair(options.cache, kind, quick=options.quick)
     rows: list[Row] = []
@@ -116,6 +119,8 @@ def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[
         quick=options.quick, ways=options.ways, lock=options.lock,
     ) as bench:  # fmt: skip
         facts = surroundings.facts(bench, catalog=options.catalog, filesystem=options.filesystem)
+        for name, packages in lacking.items():
+            bench.note(f"{name} left out: apt-get install {' '.join(packages)}")
         for each in sections:
             try:
                 for row in each.rows(bench):

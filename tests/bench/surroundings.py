@@ -112,7 +112,7 @@ def _catalogs(kind: str, scratch: Path) -> Iterator[Callable[[], tuple[str, str]
 
 def facts(bench: Bench, *, catalog: str, filesystem: str) -> dict[str, Fact]:
     """What the figures depend on: machine, file system, versions."""
-    here = _first(["stat", "--file-system", "--format=%T", str(bench.scratch)])
+    here = _first(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(bench.scratch)])
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _first(["sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo"]),
