@@ -47,11 +47,11 @@ class Pair:
     def tree(self) -> bool:
         return self.new.is_dir()
 
-    @property
-    def size(self) -> int:
-        """Bytes of content of the one after."""
-        files = [path for path in self.new.rglob("*") if path.is_file()] if self.tree else [self.new]
-        return sum(file.stat().st_size for file in files)
+
+def data_bytes(path: Path) -> int:
+    """Of a file's, or of all files of a tree: without holes."""
+    files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+    return sum(min(status.st_size, status.st_blocks * 512) for status in map(Path.stat, files))
 
 
 def pair(cache: Path, kind: str, *, quick: bool = False) -> Pair:

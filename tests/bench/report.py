@@ -11,7 +11,7 @@ from tests.bench.measure import Fact, Row
 MIB = 1 << 20
 FASTEST = "fastest peer"
 REFERENCES = (FASTEST, "rsync", "rsync, zstd")
-HIDDEN = ("equal", "size")
+HIDDEN = ("equal",)
 """Facts that are for programs only."""
 
 

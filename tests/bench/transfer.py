@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import peers
-from tests.bench.images import Pair, pair
+from tests.bench.images import Pair, data_bytes, pair
 from tests.bench.measure import Bench, Failed, Row
 from tests.bench.peers import Command, Errand
 from tests.bench.report import Goal
@@ -56,7 +56,8 @@ def _goals_of(kind: str, way: str, update: str) -> list[Goal]:
 
 def rows(bench: Bench, kind: str) -> Iterator[Row]:
     """Each round: publish what was before, pull it cold; publish what is after, update. All ways take turns, and begin with
-    another one in each round. From the second round on publish finds nothing new."""
+    another one in each round. From the second round on publish finds nothing new. ``rate`` is in bytes a second, holes not
+    counted."""
     images = pair(bench.cache, kind, quick=bench.quick)
     site = Site(bench, bench.scratch / kind, f"image.{kind}")
     site.found()
@@ -106,8 +107,8 @@ def _publish(site: Site, kind: str, source: Path, *, again: bool) -> Row:
     with site.bench.alone():
         cost = site.publish(source)
     case = f"{kind}, publish {'again' if again else source.stem}"
-    size = Pair(kind, source, source).size
-    return cost.row(kind, case, "netclnt", store=stored(site.store), rate=size / cost.seconds, size=size)
+    data = data_bytes(source)
+    return cost.row(kind, case, "netclnt", store=stored(site.store), data=data, rate=data / cost.seconds)
 
 
 def _prepare(site: Site, images: Pair, ways: Sequence[str]) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import chart, peers, run, transfer
-from tests.bench.images import Pair
+from tests.bench.images import data_bytes
 from tests.bench.measure import Fact, Row
 from tests.bench.report import FASTEST, Goal, Line, judgement, medians, ratio, tables, verdicts
 from tests.bench.transfer import turns
@@ -127,9 +127,15 @@ def test_a_bar_beyond_the_chart_is_cut_and_its_figure_says_so() -> None:
     assert max(widths) * 2 < chart.WIDTH
 
 
-def test_the_ways_of_peers_have_packages_and_words(tmp_path: Path) -> None:
+def test_the_ways_of_peers_have_packages() -> None:
     for table in (peers.COLD, peers.UPDATE, peers.COLD_TREE, peers.UPDATE_TREE):
         assert {peers.program(way) for way in table} <= set(peers.PACKAGES)
     assert peers.missing({}) == []
+
+
+def test_holes_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
-    assert Pair("tree", tmp_path, tmp_path).size == 5
+    with (tmp_path / "b").open("wb") as file:
+        file.truncate(1 << 30)
+    assert data_bytes(tmp_path / "a") == 5
+    assert data_bytes(tmp_path) == 5
