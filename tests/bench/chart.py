@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from tests.bench.measure import Fact
-from tests.bench.report import Line, ratio
+from tests.bench.report import LOCAL, Line, ratio
 
 BASE = "rsync"
 PANELS = {"seconds": "wall time until it is on disk", "wire": "bytes on the line"}
@@ -43,7 +43,7 @@ def svg(lines: Sequence[Line], facts: Mapping[str, Fact]) -> str:
 def _groups(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """The ways of each case, the quickest first."""
     for case in dict.fromkeys(line.case for line in lines):
-        group = [line for line in lines if line.case == case]
+        group = [line for line in lines if line.case == case and line.way != LOCAL]
         if any(line.way == BASE for line in group):
             yield sorted(group, key=lambda line: line.figures["seconds"])
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.report import LOCAL
 from tests.support.sshd import HOST, Sshd
 
 CIPHER = "aes128-gcm@openssh.com"
 """The fastest on processors of today; netclnt asks for it first, too."""
 STREAMS = 4
-PACKAGES = {"rsync": "rsync", "sftp": "openssh-client", "rclone": "rclone", "lftp": "lftp", "casync": "casync"}
+PACKAGES = {"cp": "coreutils", "rsync": "rsync", "sftp": "openssh-client", "rclone": "rclone", "lftp": "lftp", "casync": "casync"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,11 @@ def casync_index(directory: Path, source: Path) -> Path:
     return directory / f"{source.stem}.{'caidx' if source.is_dir() else 'caibx'}"
 
 
+def copy(errand: Errand) -> list[str]:
+    """No line at all: what the file system itself takes for the same content."""
+    return ["cp", "-a", "--sparse=always", "--reflink=never", str(errand.source), str(errand.target)]
+
+
 ZSTD = ("-z", "--zc=zstd")
 RCLONE_FILE = rclone("copyto", "--ignore-times", f"--multi-thread-streams={STREAMS}", "--multi-thread-cutoff=8Mi")
 RCLONE_TREE = rclone("sync", f"--transfers={2 * STREAMS}", f"--checkers={2 * STREAMS}")
@@ -143,6 +149,7 @@ LFTP_FILE = lftp(f"pget -n {STREAMS} {{source}} -o {{target}}")
 LFTP_TREE = lftp(f"mirror --parallel={STREAMS} --delete {{source}} {{target}}")
 
 COLD: Mapping[str, Command] = {
+    LOCAL: copy,
     "rsync": rsync_file("-W"),
     "rsync, zstd": rsync_file("-W", *ZSTD),
     "sftp": sftp,
@@ -157,6 +164,7 @@ UPDATE: Mapping[str, Command] = {
     "casync": casync,
 }
 COLD_TREE: Mapping[str, Command] = {
+    LOCAL: copy,
     "rsync": rsync_tree("-W"),
     "rsync, zstd": rsync_tree("-W", *ZSTD),
     "sftp": sftp,
@@ -169,7 +177,7 @@ UPDATE_TREE: Mapping[str, Command] = {
     "rclone": RCLONE_TREE,
     "lftp mirror": LFTP_TREE,
 }
-QUICK = ("rsync", "rsync, zstd", "sftp")
+QUICK = (LOCAL, "rsync", "rsync, zstd", "sftp")
 """Those that every machine for tests has."""
 
 

@@ -10,6 +10,8 @@ from tests.bench.measure import Fact, Row
 
 MIB = 1 << 20
 FASTEST = "fastest peer"
+LOCAL = "cp, no line"
+"""A limit of the machine, no peer: never the fastest."""
 REFERENCES = (FASTEST, "rsync", "rsync, zstd")
 HIDDEN = ("equal",)
 """Facts that are for programs only."""
@@ -84,7 +86,7 @@ def _figures(group: Sequence[Row]) -> dict[str, float]:
 def reference(lines: Sequence[Line], case: str, figure: str, against: str) -> float | None:
     """What a figure is compared with; None if nobody has it."""
     peers = [line for line in lines if line.case == case and line.peer and figure in line.figures]
-    chosen = [line.figures[figure] for line in peers if against in (line.way, FASTEST)]
+    chosen = [line.figures[figure] for line in peers if against == line.way or (against == FASTEST and line.way != LOCAL)]
     return min(chosen, default=None)
 
 

@@ -50,11 +50,20 @@ def section(name: str) -> Section:
 def main() -> None:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and scratch goes
+    result: dict[str, Any] = {"facts": {}, "notes": [], "rows": []}
     failed: list[str] = []
-    if options.render:
-        result = merged(options.render)
-    else:
-        result, failed = measured([section(name) for name in options.only], options)
+    try:
+        if options.render:
+            merge(options.render, result)
+        else:
+            failed = measure([section(name) for name in options.only], options, result)
+    finally:  # what was measured until a stop counts, too
+        if result["rows"]:
+            tell(result, options)
+    sys.exit(1 if failed else 0)
+
+
+def tell(result: dict[str, Any], options: argparse.Namespace) -> None:
     rows = [Row(**row) for row in result["rows"]]
     goals = [goal for name in dict.fromkeys(row.section for row in rows) for goal in section(name).goals]
     lines = report.medians(rows)
@@ -64,7 +73,6 @@ def main() -> None:
         options.json.write_text(json.dumps(result | {"verdicts": [asdict(verdict) for verdict in found]}, indent=1) + "\n")
     if options.svg:
         options.svg.write_text(chart.svg(lines, result["facts"]))
-    sys.exit(1 if failed else 0)
 
 
 def arguments() -> argparse.Namespace:
@@ -77,6 +85,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--filesystem", choices=["here", "ext4", "xfs"], default="ext4", help="in a file of its own, or the cache's"
+    )
+    parser.add_argument(
+        "--backing", type=Path, metavar="DIR", help="for that file instead of the cache: /dev/shm leaves out the disk"
     )
     parser.add_argument("--catalog", choices=["postgresql", "sqlite"], default="postgresql")
     parser.add_argument("--quick", action="store_true", help="small images, one round, a few ways: does it all still run?")
@@ -99,42 +110,39 @@ def names(text: str) -> list[str]:
     return chosen
 
 
-def merged(files: Sequence[Path]) -> dict[str, Any]:
+def merge(files: Sequence[Path], result: dict[str, Any]) -> None:
     """Results of several runs as one, with the facts of the first."""
     results = [json.loads(file.read_text()) for file in files]
-    together = {key: [each for result in results for each in result[key]] for key in ("rows", "notes")}
-    return {"facts": results[0]["facts"], **together}
+    result["facts"] = results[0]["facts"]
+    for key in ("rows", "notes"):
+        result[key] = [each for one in results for each in one[key]]
 
 
-def measured(sections: Sequence[Section], options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """What was measured, and the names of sections that failed: the others are run all the same."""
+def measure(sections: Sequence[Section], options: argparse.Namespace, result: dict[str, Any]) -> list[str]:
+    """Fill the result as it goes; returns the names of sections that failed: the others are run all the same."""
     lacking = {each.name: packages for each in sections for kind in each.images if (packages := images.missing(kind))}
     sections = [each for each in sections if each.name not in lacking]
     for kind in dict.fromkeys(kind for each in sections for kind in each.images):
         images.pair(options.cache, kind, quick=options.quick)
-    rows: list[Row] = []
     failed: list[str] = []
+    backing = options.backing or options.cache
     with surroundings.surroundings(
-        options.cache, filesystem=options.filesystem, catalog=options.catalog, rounds=1 if options.quick else options.rounds,
-        quick=options.quick, ways=options.ways, lock=options.lock,
+        options.cache, filesystem=options.filesystem, backing=backing, catalog=options.catalog,
+        rounds=1 if options.quick else options.rounds, quick=options.quick, ways=options.ways, lock=options.lock,
     ) as bench:  # fmt: skip
-        facts = surroundings.facts(bench, catalog=options.catalog, filesystem=options.filesystem)
+        result["facts"] = surroundings.facts(bench, catalog=options.catalog, backing=backing)
+        result["notes"] = bench.notes
         for name, packages in lacking.items():
             bench.note(f"{name} left out: apt-get install {' '.join(packages)}")
         for each in sections:
             try:
                 for row in each.rows(bench):
-                    rows.append(row)
-                    tell(row)
+                    result["rows"].append(asdict(row))
+                    print(f"{row.case}: {row.way}: {row.seconds:.2f} s", file=sys.stderr, flush=True)
             except Failed as error:
                 failed.append(each.name)
                 bench.note(f"{each.name} failed: {error}")
-    return {"facts": facts, "notes": bench.notes, "rows": [asdict(row) for row in rows]}, failed
-
-
-def tell(row: Row) -> None:
-    """Progress: a line a run."""
-    print(f"{row.case}: {row.way}: {row.seconds:.2f} s", file=sys.stderr, flush=True)
+    return failed
 
 
 def show(result: dict[str, Any], lines: Sequence[report.Line], found: Sequence[report.Verdict]) -> None:

@@ -34,13 +34,15 @@ def surroundings(
     cache: Path,
     *,
     filesystem: str,
+    backing: Path,
     catalog: str,
     rounds: int,
     quick: bool,
     ways: Sequence[str] = ("*",),
     lock: Path | None = None,
 ) -> Iterator[Bench]:
-    """``filesystem`` is "here" (that of the cache), "ext4" or "xfs" with reflinks; ``catalog`` is "postgresql" or "sqlite".
+    """``filesystem`` is "here" (that of the cache), "ext4" or "xfs" with reflinks, in a file below
+    ``backing``; ``catalog`` is "postgresql" or "sqlite".
     Raises the Missing of either server, or OSError and CalledProcessError where the system refuses."""
     notes: list[str] = []
     with ExitStack() as stack:
@@ -48,7 +50,7 @@ def surroundings(
             private_namespaces()
         else:
             notes.append("not root: wire bytes are those of the whole machine's loopback")
-        scratch = stack.enter_context(_scratch(cache, filesystem, QUICK_LOOP_BYTES if quick else LOOP_BYTES))
+        scratch = stack.enter_context(_scratch(backing, filesystem, QUICK_LOOP_BYTES if quick else LOOP_BYTES))
         places = stack.enter_context(_catalogs(catalog, scratch))
         server = stack.enter_context(sshd.start())
         yield Bench(cache, scratch, server, places, interface_bytes, rounds, quick, ways, lock, notes)
@@ -65,9 +67,9 @@ def private_namespaces() -> None:
 
 
 @contextlib.contextmanager
-def _scratch(cache: Path, filesystem: str, size: int) -> Iterator[Path]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="run.") as name:
+def _scratch(home: Path, filesystem: str, size: int) -> Iterator[Path]:
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix="run.") as name:
         top = Path(name)
         if filesystem == "here":
             yield top
@@ -76,11 +78,20 @@ def _scratch(cache: Path, filesystem: str, size: int) -> Iterator[Path]:
             subprocess.run([*MAKERS[filesystem], device], check=True)
             place = top / "mount"
             place.mkdir()
-            subprocess.run(["mount", device, place], check=True)
+            discard = ["-o", "discard"] if _in_memory(home) else []  # or what was removed stays in memory
+            subprocess.run(["mount", *discard, device, place], check=True)
             try:
                 yield place
             finally:
                 subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def _in_memory(path: Path) -> bool:
+    return _filesystem(path) == "tmpfs"
+
+
+def _filesystem(path: Path) -> str:
+    return _first(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(path)])
 
 
 @contextlib.contextmanager
@@ -110,9 +121,8 @@ def _catalogs(kind: str, scratch: Path) -> Iterator[Callable[[], tuple[str, str]
         yield fresh
 
 
-def facts(bench: Bench, *, catalog: str, filesystem: str) -> dict[str, Fact]:
+def facts(bench: Bench, *, catalog: str, backing: Path) -> dict[str, Fact]:
     """What the figures depend on: machine, file system, versions."""
-    here = _first(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(bench.scratch)])
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _first(["sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo"]),
@@ -120,7 +130,8 @@ def facts(bench: Bench, *, catalog: str, filesystem: str) -> dict[str, Fact]:
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "filesystem": here if filesystem == "here" else filesystem,
+        "filesystem": _filesystem(bench.scratch),
+        "disk": "memory" if _in_memory(backing) else "disk",
         "quick": bench.quick,
         "catalog": catalog,
         "rounds": bench.rounds,

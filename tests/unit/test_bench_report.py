@@ -12,7 +12,7 @@ import pytest
 from tests.bench import chart, peers, run, transfer
 from tests.bench.images import data_bytes
 from tests.bench.measure import Fact, Row
-from tests.bench.report import FASTEST, Goal, Line, judgement, medians, ratio, tables, verdicts
+from tests.bench.report import FASTEST, LOCAL, Goal, Line, judgement, medians, ratio, tables, verdicts
 from tests.bench.transfer import turns
 
 FACTS = {"cores": 2, "processor": "<A & B>", "filesystem": "ext4", "rounds": 3, "date": "2026-01-02T03:04:05+00:00"}
@@ -56,8 +56,8 @@ def test_ratios_are_against_peers_of_the_same_case() -> None:
     assert ratio(among, own, "wire", "nobody") is None
 
 
-def test_netclnt_is_no_peer_of_itself() -> None:
-    among = lines(row("netclnt, openssh", 2), row("netclnt, paramiko", 4))
+def test_netclnt_is_no_peer_of_itself_nor_is_a_local_copy() -> None:
+    among = lines(row("netclnt, openssh", 2), row("netclnt, paramiko", 4), row(LOCAL, 1))
     assert ratio(among, among[0], "seconds", FASTEST) is None
 
 
