@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.bench import images, miniature, scale_catalog, scale_memory
 from tests.bench.measure import Bench, Cost, Fact, Row
 from tests.bench.report import Goal
-from tests.bench.scale_pair import Pair, data_bytes, flip, fresh, totals, warm
+from tests.bench.scale_pair import Pair, flip, fresh, totals, warm
 from tests.support.databases import Missing, PostgreSQL, running
 
 SECTION = "scale"
@@ -37,7 +37,7 @@ LEVEL = 3
 HEAVY = ("paramiko", "pyodbc", "rich", "cryptography")
 MINIATURE = "50 GB (miniature)"
 MINIATURE_BLOCKS, QUICK_BLOCKS = 3_000_000, 10_000
-IDLE_IMAGES = 5
+IDLE_IMAGES, QUICK_IMAGES = 5, 2
 GB = 1_000_000_000
 
 IMAGES = ("raw",)
@@ -121,7 +121,7 @@ def idle(bench: Bench) -> Iterator[Row]:
 def fill(pair: Pair) -> None:
     """Publish and sync 50 GB, of which 80 MB are no holes."""
     size = (64 << 20) if pair.bench.quick else 10 * GB
-    for number in range(IDLE_IMAGES):
+    for number in range(QUICK_IMAGES if pair.bench.quick else IDLE_IMAGES):
         image = pair.directory / "image"
         with image.open("wb") as file:
             file.write(os.urandom(1 << 20 if pair.bench.quick else 1 << 24))
@@ -241,4 +241,4 @@ def alone(bench: Bench, command: Sequence[str | Path]) -> Cost:
 
 
 def rate(cost: Cost, paths: Sequence[Path], case: str, way: str) -> Row:
-    return cost.row(SECTION, case, way, gbs=sum(map(data_bytes, paths)) / GB / cost.seconds)
+    return cost.row(SECTION, case, way, gbs=sum(map(images.data_bytes, paths)) / GB / cost.seconds)

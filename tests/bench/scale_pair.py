@@ -102,11 +102,6 @@ def totals(cost: Cost) -> dict[str, Fact]:
     }
 
 
-def data_bytes(path: Path) -> int:
-    """What a sparse file holds: its holes cost nothing to read."""
-    return path.stat().st_blocks * 512
-
-
 def warm(path: Path) -> None:
     """Bring a file into the page cache."""
     with path.open("rb", buffering=0) as file:
