@@ -1,4 +1,4 @@
-"""Where a block's id was seen: sorted, memory-mapped files, so that an index of many millions of ids needs no memory of its own.
+"""Where a block's id was seen: sorted files, so that an index of many millions of ids needs next to no memory of its own.
 
 A **run** is one file: ``NCINDEX1``, the number of records (8), the length of a value (4), bits of the fan-out (4), the fan-out (8
 bytes each: how many ids come before each prefix of that many bits, and the total), the ids in order (16 each), the values
@@ -8,16 +8,20 @@ through it is hashed again before it is used.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
+import sys
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from contextlib import ExitStack, contextmanager
+from itertools import islice, repeat
 from pathlib import Path
 from types import TracebackType
 
-from netclnt.errors import Damaged, StorageFailed
+from netclnt.errors import Damaged, NetclntError, NoSpace, StorageFailed
 from netclnt.model import ID_BYTES
 
 MAGIC = b"NCINDEX1"
@@ -28,43 +32,39 @@ _FANOUT_BITS_MAX = 24
 
 
 class Run:
-    """One sorted file of ids with a value each, open for look-ups.
+    """One sorted file of ids with a value each, open for look-ups, also from several threads.
 
-    Raises Damaged if the file is not such a run: when it is opened, or whenever that shows.
+    Only the fan-out is mapped into memory, 8 bytes for some 32 ids: the rest, mapped, would count as this process's memory
+    wherever it was once looked at. Raises Damaged if the file is not such a run: when it is opened, or whenever that shows;
+    StorageFailed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise Damaged(what="index", where=str(path), problem="empty") from None
-        except OSError as error:
-            raise StorageFailed(action="open", path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None
         self.count: int = 0
         self.value_size: int = 0
         self._bits: int = 0
-        magic = b""
-        if len(self._map) >= _HEADER.size:
-            magic, self.count, self.value_size, self._bits = _HEADER.unpack_from(self._map)
-        self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
-        self._values = self._ids + self.count * ID_BYTES
-        if magic != MAGIC or self._bits > _FANOUT_BITS_MAX or len(self._map) != self._values + self.count * self.value_size:
-            self._map.close()
-            raise Damaged(what="index", where=str(path), problem="not a whole index")
+        with _translated("open", path), ExitStack() as stack:
+            self._file = stack.enter_context(path.open("rb", buffering=0))
+            length = os.fstat(self._file.fileno()).st_size
+            magic, self.count, self.value_size, self._bits = _HEADER.unpack(self._file.read(_HEADER.size).ljust(_HEADER.size))
+            self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
+            self._values = self._ids + self.count * ID_BYTES
+            if magic != MAGIC or self._bits > _FANOUT_BITS_MAX or length != self._values + self.count * self.value_size:
+                raise Damaged(what="index", where=str(path), problem="not a whole index")
+            self._map = mmap.mmap(self._file.fileno(), self._ids, access=mmap.ACCESS_READ)
+            stack.pop_all()
 
     def find(self, id_: bytes) -> bytes | None:
         """The value recorded under an id; any of them if there are several; None if there is none."""
         low, high = self._bucket(int.from_bytes(id_[:4], "big") >> (32 - self._bits))
-        end = self._ids + high * ID_BYTES
-        position = self._map.find(id_, self._ids + low * ID_BYTES, end)
+        ids = self._read(self._ids + low * ID_BYTES, (high - low) * ID_BYTES)
+        position = ids.find(id_)
         while position >= 0:
-            index, rest = divmod(position - self._ids, ID_BYTES)
+            index, rest = divmod(position, ID_BYTES)
             if not rest:
-                start = self._values + index * self.value_size
-                return self._map[start : start + self.value_size]
-            position = self._map.find(id_, position + 1, end)
+                return self._read(self._values + (low + index) * self.value_size, self.value_size)
+            position = ids.find(id_, position + 1)
         return None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -77,10 +77,8 @@ class Run:
         low = self._before(first_byte)
         count = self._before(first_byte + 1) - low
         size = self.value_size
-        start = self._ids + low * ID_BYTES
-        ids = self._map[start : start + count * ID_BYTES]
-        start = self._values + low * size
-        values = self._map[start : start + count * size]
+        ids = self._read(self._ids + low * ID_BYTES, count * ID_BYTES)
+        values = self._read(self._values + low * size, count * size)
         return [ids[i * ID_BYTES : (i + 1) * ID_BYTES] + values[i * size : (i + 1) * size] for i in range(count)]
 
     def _before(self, first_byte: int) -> int:
@@ -90,7 +88,7 @@ class Run:
         low, high = self._bucket(first_byte << 24 >> (32 - self._bits))
         while low < high:
             middle = (low + high) // 2
-            if self._map[self._ids + middle * ID_BYTES] < first_byte:
+            if self._read(self._ids + middle * ID_BYTES, 1)[0] < first_byte:
                 low = middle + 1
             else:
                 high = middle
@@ -102,8 +100,19 @@ class Run:
             raise Damaged(what="index", where=str(self.path), problem="a fan-out that cannot be")
         return low, high
 
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._file.fileno(), length, offset)
+        except OSError as error:
+            raise _storage_error("read", self.path, error) from None
+        if len(data) != length:
+            raise Damaged(what="index", where=str(self.path), problem="it became shorter")
+        return data
+
     def close(self) -> None:
+        """Idempotent."""
         self._map.close()
+        self._file.close()
 
 
 def write_run(path: Path, records: Iterable[bytes], *, value_size: int) -> None:
@@ -142,10 +151,10 @@ def _write_sorted(path: Path, slices: Iterable[list[bytes]], count: int, value_s
     """Write a run whose records come in order, ``count`` of them in sorted lists."""
     bits = min(_FANOUT_BITS_MAX, (count // _IDS_PER_BUCKET).bit_length())
     shift = 32 - bits
-    fanout: list[int] = []
+    fanout = array("Q")
     ids_start = _HEADER.size + 8 * ((1 << bits) + 1)
     temporary = path.with_name(path.name + ".new")
-    try:
+    with _translated("write", path):
         with temporary.open("wb") as ids, temporary.open("r+b") as values:
             ids.seek(ids_start)
             values.seek(ids_start + count * ID_BYTES)
@@ -159,23 +168,38 @@ def _write_sorted(path: Path, slices: Iterable[list[bytes]], count: int, value_s
                     for prefix in range(len(fanout), last_prefix + 1)
                 )
                 written += len(records)
-            fanout.extend([count] * ((1 << bits) + 1 - len(fanout)))
+            fanout.extend(repeat(count, (1 << bits) + 1 - len(fanout)))
             ids.seek(0)
             ids.write(_HEADER.pack(MAGIC, count, value_size, bits))
-            ids.write(struct.pack(f"<{len(fanout)}Q", *fanout))
+            if sys.byteorder == "big":
+                fanout.byteswap()
+            ids.write(fanout)
             values.flush()
             ids.flush()
             # A run whose ids survive a power cut without their values would tell of blocks where they are not.
             os.fsync(ids.fileno())
         temporary.replace(path)
+
+
+@contextmanager
+def _translated(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise StorageFailed(action="write", path=str(path), errno=error.errno or 0, cause=error.strerror or "") from None
+        raise _storage_error(action, path, error) from None
+
+
+def _storage_error(action: str, path: Path, error: OSError) -> NetclntError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(path=str(path), needed=0, free=0)
+    return StorageFailed(action=action, path=str(path), errno=error.errno or 0, cause=error.strerror or "")
 
 
 class Growing:
     """An index that is asked while it grows: a bounded dictionary, and runs on disk under ``path`` for what no longer fits.
 
-    A context manager; its files are gone at the end.
+    A filter, one bit by the first 28 of each id, spares the runs nearly all questions about what they do not hold. A context
+    manager; its files are gone at the end.
     """
 
     def __init__(self, path: Path, *, value_size: int) -> None:
@@ -183,6 +207,7 @@ class Growing:
         self._value_size = value_size
         self._recent: dict[bytes, bytes] = {}
         self._runs: list[Run] = []
+        self._filter = bytearray()
         self._written = 0
 
     def __enter__(self) -> Growing:
@@ -195,12 +220,14 @@ class Growing:
 
     def find(self, id_: bytes) -> bytes | None:
         value = self._recent.get(id_)
-        if value is not None:
+        if value is not None or not self._runs:
             return value
-        for run in self._runs:
-            value = run.find(id_)
-            if value is not None:
-                return value
+        prefix = int.from_bytes(id_[:4], "big")
+        if self._filter[prefix >> 7] >> (prefix >> 4 & 7) & 1:
+            for run in self._runs:
+                value = run.find(id_)
+                if value is not None:
+                    return value
         return None
 
     def add(self, id_: bytes, value: bytes) -> None:
@@ -220,6 +247,9 @@ class Growing:
         part = self._path.with_name(f"{self._path.name}.grow{self._written}")
         self._written += 1
         write_run(part, (id_ + value for id_, value in self._recent.items()), value_size=self._value_size)
+        self._filter = self._filter or bytearray(1 << 25)
+        for prefix in (int.from_bytes(id_[:4], "big") for id_ in self._recent):
+            self._filter[prefix >> 7] |= 1 << (prefix >> 4 & 7)
         self._recent = {}
         self._runs.append(Run(part))
         # Runs of like size are merged, so that there are never more than a few to ask (a log-structured merge).

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import xxhash
 from pyfastcdc import FastCDC
@@ -47,43 +48,82 @@ def block_id(data: Bytes, hash_seed: int) -> bytes:
     return xxhash.xxh3_128_digest(data, seed=hash_seed)
 
 
+def block_ids(stretch: Stretch, hash_seed: int) -> list[bytes]:
+    """The ids of a stretch's blocks."""
+    data, digest = stretch.data, xxhash.xxh3_128_digest
+    return [
+        digest(data[end - length : end], hash_seed)
+        for length, end in zip(stretch.lengths, accumulate(stretch.lengths), strict=True)
+    ]
+
+
 def cut(read: Callable[[int], Bytes], *, read_size: int = READ_SIZE) -> Iterator[Stretch]:
     """Cut one file, given by a ``read`` that returns exactly the bytes asked for, and fewer only at the end.
 
     The stretches cover the file without a gap. The blocks, though not how they are grouped into stretches, are the same
-    whatever ``read_size`` (a multiple of WINDOW) is. Their data stay valid as long as they are referenced.
+    whatever ``read_size`` (a multiple of WINDOW) is. ``read`` may use a buffer again once the next one is asked for, if the
+    stretches were done with by then; otherwise their data stay valid as long as they are referenced.
     """
-    chunker = FastCDC(avg_size=BLOCK_MAX // 4, min_size=BLOCK_MAX // 16, max_size=BLOCK_MAX)
-    carry = b""
+    cutter = _Cutter()
     zeros = 0
     last = False
     while not last:
         buffer = read(read_size)
         last = len(buffer) < read_size
+        view = memoryview(buffer)
         for is_zero, start, end in _parts(buffer):
             if is_zero:
-                if carry:
-                    yield from _final(chunker, carry)
-                    carry = b""
+                yield from cutter.end()
                 zeros += end - start
-                continue
-            yield from _zero_runs(zeros)
-            zeros = 0
-            data = memoryview(carry + buffer[start:end] if carry else buffer)[0 if carry else start : None if carry else end]
-            open_end = end == len(buffer) and not last
-            lengths = [chunk.length for chunk in chunker.cut_buf(data)]
-            # The last chunk of an open end was cut by the buffer's end, not by content: it begins the next round.
-            tail = lengths.pop() if open_end else 0
-            carry = bytes(data[len(data) - tail :]) if tail else b""
-            if lengths:
-                yield Stretch(data[: len(data) - tail], lengths)
-    if carry:
-        yield from _final(chunker, carry)
+            else:
+                yield from _zero_runs(zeros)
+                zeros = 0
+                yield from cutter.cut(view[start:end], more=end == len(buffer) and not last)
+    yield from cutter.end()
     yield from _zero_runs(zeros)
 
 
-def _final(chunker: FastCDC, carry: bytes) -> Iterator[Stretch]:
-    yield Stretch(memoryview(carry), [chunk.length for chunk in chunker.cut_buf(carry)])
+class _Cutter:
+    """Cuts data that come in parts, as if they came at once."""
+
+    def __init__(self) -> None:
+        self._chunker = FastCDC(avg_size=BLOCK_MAX // 4, min_size=BLOCK_MAX // 16, max_size=BLOCK_MAX)
+        self._carry = b""
+
+    def cut(self, data: memoryview, *, more: bool) -> Iterator[Stretch]:
+        """The stretches of what is left over from the part before and ``data``. If ``more`` comes, the last block was ended
+        by the part's end, not by content: it is left over in turn."""
+        joint, lengths, begin = self._over_the_joint(data)
+        rest = data[begin:]
+        if rest:
+            if lengths:
+                yield Stretch(joint, lengths)
+            joint, lengths = rest, [chunk.length for chunk in self._chunker.cut_buf(rest)]
+        tail = lengths.pop() if more and lengths else 0
+        self._carry = bytes(joint[len(joint) - tail :])
+        if lengths:
+            yield Stretch(joint[: len(joint) - tail], lengths)
+
+    def end(self) -> Iterator[Stretch]:
+        """What is left over is a block by itself."""
+        carry, self._carry = memoryview(self._carry), b""
+        if carry:
+            yield Stretch(carry, [chunk.length for chunk in self._chunker.cut_buf(carry)])
+
+    def _over_the_joint(self, data: memoryview) -> tuple[memoryview, list[int], int]:
+        """The blocks that begin in what is left over, and how much of ``data`` they take. Only so much is put together, as
+        the chunker looks ahead."""
+        lengths: list[int] = []
+        if not self._carry:
+            return _NO_DATA, lengths, 0
+        joint = self._carry + data[:BLOCK_MAX]
+        position = 0
+        for chunk in self._chunker.cut_buf(joint):
+            lengths.append(chunk.length)
+            position += chunk.length
+            if position >= len(self._carry):
+                break
+        return memoryview(joint)[:position], lengths, position - len(self._carry)
 
 
 def _zero_runs(zeros: int) -> Iterator[Stretch]:

@@ -23,6 +23,8 @@ from netclnt.protocols import Store
 RECORD = struct.Struct("<QIIIBI")
 """Value of one record: the frame's pack, offset, stored and plain length and codec; where in the frame the block begins."""
 
+_START_BYTES = 4
+
 
 def encode_location(frame: Frame, start: int) -> bytes:
     return RECORD.pack(frame.pack, frame.offset, frame.stored, frame.plain, frame.codec, start)
@@ -48,6 +50,7 @@ class StoreIndex:
         self._numbers = 0
         self.generation = 0
         self._runs: list[Run] = []
+        self._latest: tuple[bytes, Frame | None] = b"", None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._load()
 
@@ -60,11 +63,21 @@ class StoreIndex:
             for run in self._runs:
                 value = run.find(id_)
                 if value is not None:
-                    return decode_location(value)
+                    return self._located(value)
         except Damaged:
             self._state_path.unlink(missing_ok=True)
             raise
         return None
+
+    def _located(self, value: bytes) -> tuple[Frame, int]:
+        """Neighbours mostly lie in one frame, which is then the same object: it is checked and compared by the run."""
+        known, frame = self._latest
+        if frame is None or value[: len(known)] != known:
+            frame, start = decode_location(value)
+            self._latest = value[:-_START_BYTES], frame
+            return frame, start
+        start = int.from_bytes(value[-_START_BYTES:], "little")
+        return (frame, start) if start < frame.plain else decode_location(value)
 
     def add(self, records: Iterable[bytes], *, generation: int) -> None:
         """Take in the blocks published with ``generation``: ids joined with their encoded locations."""

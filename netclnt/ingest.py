@@ -1,7 +1,7 @@
 """From content to the store: read, cut, look up, compress what is new into packs, and write the manifest.
 
 The data flow down one line: ``items → stretches → blocks → frames → compressed frames → packs``. Frames are compressed by
-several threads, files are digested by one more; everything else happens in the caller's.
+several threads, files are read and digested by one each; everything else happens in the caller's.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import tempfile
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import xxhash
 
 from netclnt.blockindex import Growing
-from netclnt.chunking import CHUNKER, Stretch, block_id, cut
+from netclnt.chunking import CHUNKER, Stretch, block_ids, cut
 from netclnt.dedup import StoreIndex, encode_location
 from netclnt.errors import SourceChanged
+from netclnt.intake import Intake
 from netclnt.locations import EARLIER, Frame, Locations, Run, encode_record, encode_table
 from netclnt.manifest import (
     BlockPage,
@@ -44,7 +44,6 @@ from netclnt.workers import ordered_map
 _FRAMES_AHEAD = 64
 """Frames in hand: enough for all threads to be busy while the next buffer is read and cut (8 MiB)."""
 
-_INLINE_DIGEST_MAX = 256 * 1024
 _COPY_SIZE = 1 << 20
 
 
@@ -92,10 +91,10 @@ def ingest(
         closing(_Packs(store, records)) as packs,
         Growing(settings.scratch / "seen", value_size=8) as seen,
         tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
-        ThreadPoolExecutor(1, thread_name_prefix="digest") as digester,
+        Intake(on_read) as intake,
     ):
         pages = _Pages(pages_file, hash_seed)
-        reader = _Reader(content, digester, on_read)
+        reader = _Reader(content, intake)
         frames = _Frames(reader, pages, seen, index, hash_seed)
         encode = partial(_encode, level=settings.level)
         for frame, codec, stored in ordered_map(
@@ -168,24 +167,26 @@ class _Page:
         self._lengths = array("I")
         self._ids = bytearray()
         self._runs: list[list[int]] = []
-        self._next = (-1, 0)
+        self._frame: _NewFrame | Frame | None = None
+        self._next = -1
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def add(self, id_: bytes, length: int, frame: _NewFrame | Frame | None, start: int) -> None:
         """Append a block that lies at ``start`` of ``frame``, or of this version's earlier content if that is None."""
-        number = EARLIER if frame is None else self.frames.setdefault(frame, len(self.frames))
-        if self._next == (number, start):
+        if frame is self._frame and start == self._next:
             self._runs[-1][1] += 1
         else:
+            number = EARLIER if frame is None else self.frames.setdefault(frame, len(self.frames))
             self._runs.append([len(self._lengths), 1, number, start])
-        self._next = (number, start + length)
+            self._frame = frame
+        self._next = start + length
         self.data += length
         self._append(id_, length)
 
     def add_zeros(self, length: int) -> None:
-        self._next = (-1, 0)
+        self._next = -1
         self._append(ZERO_ID, length)
 
     def _append(self, id_: bytes, length: int) -> None:
@@ -242,10 +243,9 @@ class _Pages:
 class _Reader:
     """Reads the files of a content one after the other, digesting them on the way, and collects the entries."""
 
-    def __init__(self, content: Content, digester: ThreadPoolExecutor, on_read: Callable[[int], None]) -> None:
+    def __init__(self, content: Content, intake: Intake) -> None:
         self._content = content
-        self._digester = digester
-        self._on_read = on_read
+        self._intake = intake
         self.entries: list[Entry] = []
 
     def __iter__(self) -> Iterator[Stretch]:
@@ -256,42 +256,11 @@ class _Reader:
                 self.entries.append(Entry(item.path, item.type, item.mode, target=item.target))
 
     def _file(self, item: Item) -> Iterator[Stretch]:
-        with self._content.open(item.path) as file:
-            digest = _Digest(file, self._digester, self._on_read)
-            yield from cut(digest.read)
-        sha256 = digest.result()
-        if item.size is not None and digest.size != item.size:
+        with self._content.open(item.path) as file, self._intake.file(file, size=item.size) as passing:
+            yield from cut(passing.read)
+        if item.size is not None and passing.size != item.size:
             raise SourceChanged(path=item.path)
-        self.entries.append(Entry(item.path, item.type, item.mode, digest.size, sha256))
-
-
-class _Digest:
-    """A file's SHA-256, computed by another thread, never more than two buffers behind the reading."""
-
-    def __init__(self, file: BinaryIO, digester: ThreadPoolExecutor, on_read: Callable[[int], None]) -> None:
-        self._file = file
-        self._digester = digester
-        self._on_read = on_read
-        self._sha256 = hashlib.sha256()
-        self._behind: deque[Future[None]] = deque()
-        self.size = 0
-
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.size += len(data)
-        if len(data) <= _INLINE_DIGEST_MAX and not self._behind:
-            self._sha256.update(data)
-        else:
-            self._behind.append(self._digester.submit(self._sha256.update, data))
-            if len(self._behind) > 2:
-                self._behind.popleft().result()
-        self._on_read(len(data))
-        return data
-
-    def result(self) -> bytes:
-        while self._behind:
-            self._behind.popleft().result()
-        return self._sha256.digest()
+        self.entries.append(Entry(item.path, item.type, item.mode, passing.size, passing.digest()))
 
 
 class _Frames:
@@ -318,19 +287,16 @@ class _Frames:
             yield self._frame
 
     def _blocks(self, stretch: Stretch) -> Iterator[_NewFrame]:
-        data, hash_seed, find = stretch.data, self._hash_seed, self._seen.find
+        data, seen, find = stretch.data, self._seen, self._index.find
+        page = self._pages.open
         unchecked = position = 0
-        for length in stretch.lengths:
-            block = data[position : position + length]
-            position += length
-            id_ = block_id(block, hash_seed)
-            page = self._pages.open
-            earlier = find(id_)
+        for id_, length in zip(block_ids(stretch, self._hash_seed), stretch.lengths, strict=True):
+            earlier = seen.find(id_)
             if earlier is not None:
                 page.add(id_, length, None, int.from_bytes(earlier, "little"))
             else:
-                self._seen.add(id_, (page.start + page.plain).to_bytes(8, "little"))
-                known = self._index.find(id_)
+                seen.add(id_, (page.start + page.plain).to_bytes(8, "little"))
+                known = find(id_)
                 if known is not None:
                     page.add(id_, length, *known)
                 else:
@@ -339,12 +305,14 @@ class _Frames:
                         self._frame = _NewFrame()
                     self._frame.blocks.append((id_, len(self._frame.plain)))
                     page.add(id_, length, self._frame, len(self._frame.plain))
-                    self._frame.plain += block
+                    self._frame.plain += data[position : position + length]
+            position += length
             if ends_page(len(page), id_):
                 page.check.update(data[unchecked:position])
                 unchecked = position
                 self._pages.close_page()
-        self._pages.open.check.update(data[unchecked:position])
+                page = self._pages.open
+        page.check.update(data[unchecked:position])
 
 
 def _write_manifest(

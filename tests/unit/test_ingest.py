@@ -288,7 +288,11 @@ PART = 1 << 20
 
 class Stream:
     position = 0
-    def read(self, size):
+    def readinto(self, buffer):
+        data = self.made(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+    def made(self, size):
         made = []
         size = min(size, SIZE - self.position)
         while size:

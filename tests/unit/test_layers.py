@@ -25,7 +25,7 @@ LAYERS = {
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
-        *("dedup", "ingest", "publish"),
+        *("dedup", "intake", "ingest", "publish"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring", "storecatalog"),
         *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
     ],
