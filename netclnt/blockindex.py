@@ -1,4 +1,4 @@
-"""Where a block's id was seen: sorted files, so that an index of many millions of ids needs next to no memory of its own.
+"""Where a block's id was seen: sorted, memory-mapped files, so that an index of many millions of ids needs no memory of its own.
 
 A **run** is one file: ``NCINDEX1``, the number of records (8), the length of a value (4), bits of the fan-out (4), the fan-out (8
 bytes each: how many ids come before each prefix of that many bits, and the total), the ids in order (16 each), the values
@@ -16,7 +16,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import islice, repeat
 from pathlib import Path
 from types import TracebackType
@@ -30,41 +30,48 @@ _RECORDS_IN_MEMORY = 200_000
 _IDS_PER_BUCKET = 32
 _FANOUT_BITS_MAX = 24
 
+_MAPPED_MAX = 8 << 20
+_LOOKS_KEPT = 64
+"""A look makes up to 128 KiB of a run this process's memory, as the kernel maps what lies around: of a run that is longer than
+``_MAPPED_MAX`` all is given back after so many looks. It stays in the page cache."""
+
 
 class Run:
-    """One sorted file of ids with a value each, open for look-ups, also from several threads.
+    """One sorted file of ids with a value each, open for look-ups.
 
-    Only the fan-out is mapped into memory, 8 bytes for some 32 ids: the rest, mapped, would count as this process's memory
-    wherever it was once looked at. Raises Damaged if the file is not such a run: when it is opened, or whenever that shows;
-    StorageFailed.
+    Raises Damaged if the file is not such a run: when it is opened, or whenever that shows; StorageFailed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.count: int = 0
-        self.value_size: int = 0
-        self._bits: int = 0
-        with _translated("open", path), ExitStack() as stack:
-            self._file = stack.enter_context(path.open("rb", buffering=0))
-            length = os.fstat(self._file.fileno()).st_size
-            magic, self.count, self.value_size, self._bits = _HEADER.unpack(self._file.read(_HEADER.size).ljust(_HEADER.size))
-            self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
-            self._values = self._ids + self.count * ID_BYTES
-            if magic != MAGIC or self._bits > _FANOUT_BITS_MAX or length != self._values + self.count * self.value_size:
+        with _translated("open", path), path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < _HEADER.size:
                 raise Damaged(what="index", where=str(path), problem="not a whole index")
-            self._map = mmap.mmap(self._file.fileno(), self._ids, access=mmap.ACCESS_READ)
-            stack.pop_all()
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        magic, self.count, self.value_size, self._bits = _HEADER.unpack_from(self._map)
+        self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
+        self._values = self._ids + self.count * ID_BYTES
+        if magic != MAGIC or self._bits > _FANOUT_BITS_MAX or len(self._map) != self._values + self.count * self.value_size:
+            self._map.close()
+            raise Damaged(what="index", where=str(path), problem="not a whole index")
+        self._is_large = len(self._map) > _MAPPED_MAX
+        self._looks = 0
 
     def find(self, id_: bytes) -> bytes | None:
         """The value recorded under an id; any of them if there are several; None if there is none."""
         low, high = self._bucket(int.from_bytes(id_[:4], "big") >> (32 - self._bits))
-        ids = self._read(self._ids + low * ID_BYTES, (high - low) * ID_BYTES)
-        position = ids.find(id_)
+        end = self._ids + high * ID_BYTES
+        if self._is_large:
+            self._looks += 1
+            if self._looks % _LOOKS_KEPT == 0:
+                self._map.madvise(mmap.MADV_DONTNEED)
+        position = self._map.find(id_, self._ids + low * ID_BYTES, end)
         while position >= 0:
-            index, rest = divmod(position, ID_BYTES)
+            index, rest = divmod(position - self._ids, ID_BYTES)
             if not rest:
-                return self._read(self._values + (low + index) * self.value_size, self.value_size)
-            position = ids.find(id_, position + 1)
+                start = self._values + index * self.value_size
+                return self._map[start : start + self.value_size]
+            position = self._map.find(id_, position + 1, end)
         return None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -77,8 +84,11 @@ class Run:
         low = self._before(first_byte)
         count = self._before(first_byte + 1) - low
         size = self.value_size
-        ids = self._read(self._ids + low * ID_BYTES, count * ID_BYTES)
-        values = self._read(self._values + low * size, count * size)
+        start = self._ids + low * ID_BYTES
+        ids = self._map[start : start + count * ID_BYTES]
+        start = self._values + low * size
+        values = self._map[start : start + count * size]
+        self._map.madvise(mmap.MADV_DONTNEED)
         return [ids[i * ID_BYTES : (i + 1) * ID_BYTES] + values[i * size : (i + 1) * size] for i in range(count)]
 
     def _before(self, first_byte: int) -> int:
@@ -88,7 +98,7 @@ class Run:
         low, high = self._bucket(first_byte << 24 >> (32 - self._bits))
         while low < high:
             middle = (low + high) // 2
-            if self._read(self._ids + middle * ID_BYTES, 1)[0] < first_byte:
+            if self._map[self._ids + middle * ID_BYTES] < first_byte:
                 low = middle + 1
             else:
                 high = middle
@@ -100,19 +110,9 @@ class Run:
             raise Damaged(what="index", where=str(self.path), problem="a fan-out that cannot be")
         return low, high
 
-    def _read(self, offset: int, length: int) -> bytes:
-        try:
-            data = os.pread(self._file.fileno(), length, offset)
-        except OSError as error:
-            raise _storage_error("read", self.path, error) from None
-        if len(data) != length:
-            raise Damaged(what="index", where=str(self.path), problem="it became shorter")
-        return data
-
     def close(self) -> None:
         """Idempotent."""
         self._map.close()
-        self._file.close()
 
 
 def write_run(path: Path, records: Iterable[bytes], *, value_size: int) -> None:
