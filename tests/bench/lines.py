@@ -20,6 +20,7 @@ from statistics import median
 from tests.bench.farsite import FarSite, far_site
 from tests.bench.measure import Bench, Cost, Row, netclnt
 from tests.bench.plaintcp import carry
+from tests.bench.report import Goal
 from tests.bench.turns import before_content, packets, turns
 from tests.support import databases, namespaces, sshd
 from tests.support.namespaces import Line, Traffic, long_line, narrow_line
@@ -36,6 +37,21 @@ LONG_BYTES = 250_000_000
 SMALL_BYTES = 2_000_000
 """An image for which round trips are counted, and how much of it has come when no metadata is that long."""
 SMALL_CONTENT = 300_000
+
+NARROW_CASE = f"{NARROW_KILOBITS // 1000} Mbit/s"
+LONG_CASES = {
+    connections: f"{LONG_MEGABITS} Mbit/s, {ROUND_TRIP * 1000:.0f} ms, {connections} connection{'s' if connections > 1 else ''}"
+    for connections in (1, 4)
+}
+GOALS = [
+    Goal(case, f"netclnt, {transport}", figure, share, at_least=True)
+    for transport in TRANSPORTS
+    for case, figure, share in (
+        (NARROW_CASE, "of_tcp", 0.97),
+        (NARROW_CASE, "tail", 0.97),
+        *((case, "of_tcp", 0.8) for case in LONG_CASES.values()),
+    )
+]
 
 EVERY = 0.05
 """Seconds between two looks at the line's counters."""
@@ -74,16 +90,15 @@ def narrow_rows(bench: Bench) -> Iterator[Row]:
     with narrow_line(NARROW_KILOBITS) as line, far_site(line, bench.scratch / "narrow") as site:
         publish(site, count)
         for _ in range(bench.rounds):
-            yield from compared(site, f"{NARROW_KILOBITS // 1000} Mbit/s", count, connections=1)
+            yield from compared(site, NARROW_CASE, count, connections=1)
 
 
 def long_rows(bench: Bench) -> Iterator[Row]:
     """A line of 1 Gbit/s with a round trip of 100 ms, over one connection and over several."""
-    for connections in (1,) if bench.quick else (1, 4):
+    for connections, case in list(LONG_CASES.items())[: 1 if bench.quick else None]:
         count = LONG_BYTES * connections // (10 if bench.quick else 1)
         with long_line(round_trip=ROUND_TRIP, megabits=LONG_MEGABITS) as line, far_site(line, bench.scratch / "long") as site:
             publish(site, count)
-            case = f"1 Gbit/s, 100 ms, {connections} connection{'s' if connections > 1 else ''}"
             for _ in range(bench.rounds):
                 yield from compared(site, case, count, connections=connections)
 
@@ -142,7 +157,7 @@ def ways(site: FarSite, connections: int) -> dict[str, Callable[[], tuple[Cost, 
         found[f"netclnt, {transport}"] = lambda transport=transport: first_sync(site, transport, connections)
     if connections == 1:
         found["sftp"] = lambda: (fetched(site, site.sftp(source, target), target), 0)
-        found["rsync -z --zc=zstd"] = lambda: (fetched(site, site.rsync(source, target, "-z", "--zc=zstd"), target), 0)
+        found["rsync, zstd"] = lambda: (fetched(site, site.rsync(source, target, "-z", "--zc=zstd"), target), 0)
     return found
 
 
