@@ -13,9 +13,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from tests.bench.farsite import FarSite, far_site
 from tests.bench.measure import Bench, Cost, Row, netclnt
@@ -59,6 +61,8 @@ EVERY = 0.05
 TAIL_SECONDS = 3.0
 BUSY = 0.1
 """A moment in which less than this part of the line's usual traffic came is not one in which content came."""
+
+T = TypeVar("T")
 
 _STEP = 1 << 18
 _MISSING = (namespaces.Missing, databases.Missing, sshd.Missing)
@@ -146,15 +150,15 @@ def compared(site: FarSite, case: str, count: int, *, connections: int) -> Itera
         goodput = (payload or count) / flow.seconds
         wire = flow.received + flow.sent
         facts = {"goodput": goodput, "of_tcp": goodput / plain, "tail": flow.tail / usual, "line_seconds": flow.seconds}
-        yield replace(cost.row(SECTION, case, way, **facts), wire=wire)
+        yield replace(cost.row(SECTION, case, way), wire=wire, facts=facts)
 
 
 def ways(site: FarSite, connections: int) -> dict[str, Callable[[], tuple[Cost, int]]]:
     """What brings the image over, each to be called once: its costs, and the payload if it says (else 0)."""
     source, target = site.source / "image", site.directory / "fetched"
-    found: dict[str, Callable[[], tuple[Cost, int]]] = {}
-    for transport in TRANSPORTS:
-        found[f"netclnt, {transport}"] = lambda transport=transport: first_sync(site, transport, connections)
+    found: dict[str, Callable[[], tuple[Cost, int]]] = {
+        f"netclnt, {transport}": partial(first_sync, site, transport, connections) for transport in TRANSPORTS
+    }
     if connections == 1:
         found["sftp"] = lambda: (fetched(site, site.sftp(source, target), target), 0)
         found["rsync, zstd"] = lambda: (fetched(site, site.rsync(source, target, "-z", "--zc=zstd"), target), 0)
@@ -190,7 +194,7 @@ def publish(site: FarSite, count: int, *, altered: bool = False) -> None:
     site.publish("image")
 
 
-def watched(line: Line, work: Callable[[], object]) -> tuple[Flow, object]:
+def watched(line: Line, work: Callable[[], T]) -> tuple[Flow, T]:
     """Do the work, and say what came over the line meanwhile."""
     with line.watched(every=EVERY) as seen:
         done = work()
