@@ -95,7 +95,10 @@ def _chosen(bench: Bench, ways: Mapping[str, Command]) -> list[str]:
     ways = {way: command for way, command in ways.items() if way in peers.QUICK} if bench.quick else ways
     if lacking := peers.missing(ways):
         bench.note(f"left out, for they are not installed: apt-get install {' '.join(lacking)}")
-    return [way for way in ways if peers.installed(way) and bench.wanted(way)]
+    chosen = [way for way in ways if peers.installed(way) and bench.wanted(way)]
+    if any(peers.program(way) == "lftp" for way in chosen):
+        bench.note("lftp does not wait for its ssh processes: its CPU seconds are without theirs")
+    return chosen
 
 
 def turns(items: Sequence[Item], number: int) -> list[Item]:
