@@ -176,7 +176,7 @@ _MASTER = (
         name="level",
         about="zstd's compression level of new frames: 1 is quick, 19 is small.",
         read=readers.whole(1, 19),
-        default=3,
+        default=7,
         shape=Shape.NUMBER,
         metavar="N",
     ),
