@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def ordered_map(work: Callable[[A], B], items: Iterable[A], *, threads: int, ahead: int) -> Iterator[B]:
+def ordered_map(work: Callable[[A], B], items: Iterable[A], *, threads: int, ahead: int) -> Generator[B, None, None]:
     """``work(item)`` for each item, in the items' order, by ``threads`` threads and at most ``ahead`` items in hand.
 
     ``items`` is consumed in the caller's thread. The first error, of ``items`` or ``work``, ends the iteration: no further

@@ -37,11 +37,19 @@ COLUMNS = (
         PATTERNS,
         *FROM_FILE,
         click.Option(["--repair"], is_flag=True, help="Fetch what is damaged, block by block."),
+        click.Option(["--sha256"], is_flag=True, help="Digest whole files instead of checking pages."),
         *config_flags(SlaveConfig, "threads"),
     ],
 )
 def command(
-    session: Session, *, patterns: tuple[str, ...], from_file: str | None, null: bool, repair: bool, **flags: object
+    session: Session,
+    *,
+    patterns: tuple[str, ...],
+    from_file: str | None,
+    null: bool,
+    repair: bool,
+    sha256: bool,
+    **flags: object,
 ) -> ExitCode:
     """Read every image that this slave holds and compare it with its version. Exit code 7 (INTEGRITY) when something is damaged
     and was not repaired. Contacts nobody without --repair.
@@ -50,7 +58,7 @@ def command(
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
     with edges.open_slave(config, session) as slave, Recorded(session, slave.ledger) as recorded:
-        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe))
+        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe, sha256=sha256))
         if selection:
             refuse_nothing(selection, len(verdicts))
         session.view.table("damage", COLUMNS, _records(verdicts))
