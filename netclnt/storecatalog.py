@@ -9,17 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
-from netclnt.bring import Line, Wanted, fill, get_manifest, make_plan, prepare
 from netclnt.errors import Damaged, Incompatible, Locked, TrustError
 from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
 from netclnt.localmanifests import Manifests
 from netclnt.model import CatalogState, HeldVersion, Report, Version
 from netclnt.protocols import CatalogReader, Root, Source
 from netclnt.rows import SCHEMA_VERSION
-from netclnt.seeding import version_seed
-from netclnt.seeds import Seed, Seeds
 
 _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -117,27 +113,7 @@ class StoreCatalog:
         return None
 
     def _fetch(self, head: StoreHead) -> None:
-        line = Line(self._source, self._manifests, head.state.hash_seed, self._threads)
-        wanted = Wanted("table of contents", head.toc, head.toc_head_bytes)
-        old = self._manifests.digests()
-        manifest = get_manifest(wanted, line, reuse=old)
-        seeds = Seeds([seed for seed in map(self._seed, old) if seed is not None])
-        try:
-            self._root.discard(head.toc)
-            staging = prepare(manifest, self._root, journal=(), base=None)
-            try:
-                plan = make_plan(manifest, seeds, line, staging)
-                fill(wanted, manifest, plan, seeds, staging, line, on_page=lambda _: None)
-                staging.stage.seal(TOC_NAME)
-            finally:
-                staging.stage.close()
-            self._root.show(head.toc, TOC_NAME, keep=None)
-        finally:
-            seeds.close()
-            manifest.close()
-        self._manifests.keep_only([head.toc])
+        """Bring the TOC. What that takes is loaded only now: a slave that is up to date starts quicker."""
+        from netclnt.bringtoc import bring_toc  # noqa: PLC0415 - see above
 
-    def _seed(self, digest: str) -> Seed | None:
-        if self._root.type(TOC_NAME) != "file":
-            return None
-        return version_seed(self._manifests, digest, partial(self._root.open, TOC_NAME))
+        bring_toc(head, TOC_NAME, self._root, source=self._source, manifests=self._manifests, threads=self._threads)

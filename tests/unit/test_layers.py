@@ -21,12 +21,13 @@ LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "tree", "rows", "head", "checking"),
-        *("selection", "diff", "plan", "schedule", "workers", "trust", "config"),
+        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("dedup", "intake", "ingest", "publish"),
-        *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring", "storecatalog"),
+        *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring"),
+        *("bringtoc", "storecatalog"),
         *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
@@ -41,13 +42,14 @@ DIRECT_EDGES = {
 LATE_IMPORTS = {
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
     "sync": "loads the machinery of an update only when there is a change",
+    "storecatalog": "loads the machinery that brings a TOC only when there is a new one",
     "sftp": "opens the transport that the config names, without loading the other",
 }
 """Modules that may import inside a function, and why."""
 
 HEAVY = {
-    "paramiko": {"sftp.paramiko"},
-    "cryptography": {"sftp.paramiko", "cli.sshkey"},
+    "paramiko": {"sftp.paramiko", "sftp.packets"},
+    "cryptography": {"sftp.paramiko", "sftp.packets", "cli.sshkey"},
     "pyodbc": {"catalog.odbc"},
     "rich": {"cli.show_rich"},
 }
