@@ -82,10 +82,14 @@ class Flow:
 
 def rows(bench: Bench) -> Iterator[Row]:
     for part in (narrow_rows, turn_rows, long_rows):
-        try:
-            yield from part(bench)
-        except _MISSING as error:
-            bench.note(f"{SECTION}, {part.__name__.removesuffix('_rows')}: left out: {error}")
+        yield from rows_of(bench, part)
+
+
+def rows_of(bench: Bench, part: Callable[[Bench], Iterator[Row]]) -> Iterator[Row]:
+    try:
+        yield from part(bench)
+    except _MISSING as error:
+        bench.note(f"{SECTION}, {part.__name__.removesuffix('_rows')}: left out: {error}")
 
 
 def narrow_rows(bench: Bench) -> Iterator[Row]:

@@ -122,20 +122,14 @@ def narrow_line(kilobits: int, *, queue_milliseconds: int = 100) -> Iterator[Lin
     """So many thousand bits a second in each direction, counted with the headers of the link layer, as the kernel's token
     bucket does; the queue before it holds packets so long. Next to no delay beside that. Raises Missing."""
     with _pair() as line:
-        _veth(line)
+        line.master.run("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", line.slave.path)
         bucket = ["tbf", "rate", f"{kilobits}kbit", "burst", "6000", "latency", f"{queue_milliseconds}ms"]
         for end in (line.master, line.slave):
+            end.run("ip", "address", "add", f"{end.address}/30", "dev", DEVICE)
+            end.run("ip", "link", "set", DEVICE, "up")
             # one packet of the wire at a time: the counters tell what a wire would carry, and the queue is one of packets
             end.run("ip", "link", "set", DEVICE, "gso_max_segs", "1")
             end.run("tc", "qdisc", "replace", "dev", DEVICE, "root", *bucket)
-        yield line
-
-
-@contextmanager
-def plain_line() -> Iterator[Line]:
-    """As fast and as short as this machine. Raises Missing."""
-    with _pair() as line:
-        _veth(line)
         yield line
 
 
@@ -203,13 +197,6 @@ def _pair() -> Iterator[Line]:
             end.run("ip", "link", "set", "lo", "up")
             ends.append(end)
         yield Line(*ends)
-
-
-def _veth(line: Line) -> None:
-    line.master.run("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", line.slave.path)
-    for end in (line.master, line.slave):
-        end.run("ip", "address", "add", f"{end.address}/30", "dev", DEVICE)
-        end.run("ip", "link", "set", DEVICE, "up")
 
 
 def _new_namespace() -> int:
