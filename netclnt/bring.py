@@ -193,7 +193,7 @@ def _bits(first: int, count: int) -> int:
 
 def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:
     """The stored bytes of all frames that an assembly will fetch."""
-    held = HeldBack[None]()
+    held, some = HeldBack[None](), Piece(0, 0, None, 0)
     total = 0
     for number in sorted(locations):
         blocks = manifest.blocks(number)
@@ -202,6 +202,6 @@ def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locatio
         except (Damaged, ForbiddenValue):
             continue
         for frame in _frames(record, pages[number]):
-            held.add(frame, Piece(0, 0, None, 0))
+            held.add(frame, some)
         total += sum(wanted.frame.stored for wanted in held.due())
     return total + sum(wanted.frame.stored for wanted in held.rest())

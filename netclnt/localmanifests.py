@@ -42,6 +42,10 @@ class LocalManifest:
             self.close()
             raise
         self.entry_offsets, self.block_offsets = page_offsets(self.head, head_bytes)
+        self.locations: dict[int, bytes] = {}
+        """The encoded locations that came with a manifest just fetched, by block page."""
+        self.locations_table: list[tuple[int, int]] | None = None
+        """Where the other ones lie in their file, if that came too."""
 
     @cached_property
     def entries(self) -> list[Entry]:

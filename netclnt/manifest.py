@@ -187,7 +187,7 @@ def decode_blocks(page: BlockPage, stored: bytes, *, where: str) -> Blocks:
     blocks = Blocks(decode_lengths(stored[: page.count * 4]), stored[page.count * 4 :])
     if sum(blocks.lengths) != page.plain:
         raise ForbiddenValue(what="block lengths", value=str(sum(blocks.lengths)), rule=f"adding up to {page.plain}")
-    if min(blocks.lengths) < 1 or max(blocks.lengths) > BLOCK_MAX:
+    if 0 in blocks.lengths or max(blocks.lengths) > BLOCK_MAX:
         for index, length in enumerate(blocks.lengths):
             if not 1 <= length <= BLOCK_MAX:
                 check_range("block length", length, 1, ZERO_RUN_MAX if blocks.id(index) == ZERO_ID else BLOCK_MAX)
@@ -265,6 +265,14 @@ def _decode_head(data: bytes, digest: str) -> Head:
     _check_sum("blocks", blocks, sum(page.count for page in block_pages))
     _check_sum("size", size, sum(page.plain for page in block_pages))
     return Head(chunker, bool(flags), hash_seed, size, data_size, entries, blocks, entry_pages, block_pages)
+
+
+def block_pages_of(head_bytes: int, chunker: str) -> int | None:
+    """How many block pages a manifest has by the length of its head, if it has one page of entries, as every single file; None if
+    it cannot have just one. A large tree may have fewer than told."""
+    rest = head_bytes - len(MAGIC) - 1 - len(chunker) - _HEAD.size - _ENTRY_PAGE.size
+    pages, odd = divmod(rest, _BLOCK_PAGE.size)
+    return None if odd or pages < 1 else pages
 
 
 def check_entries(head: Head, entries: Sequence[Entry]) -> None:

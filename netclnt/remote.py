@@ -1,29 +1,38 @@
 """Fetching what a slave must know before it fetches content: manifests and locations, in few round trips.
 
-One round trip for the head, one for the missing pages and the table of locations, one for the locations of the pages that
-have missing blocks. Neighbouring pages are read as one range.
+One round trip for the head and the table of locations, one for the missing pages and their locations. How long the table is
+follows from the length of the head where there is one page of entries; else the table comes with the missing pages, and
+locations take a third round trip, as do those of pages that are at hand though their content is not. Neighbouring pages are
+read as one range.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from netclnt.errors import Damaged, ForbiddenValue
+from netclnt.chunking import CHUNKER
+from netclnt.errors import Damaged, ForbiddenValue, SourceMissing
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_table, table_bytes
-from netclnt.manifest import Head, decode_head, locations_path, manifest_path, page_offsets
+from netclnt.manifest import Head, block_pages_of, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Range
 from netclnt.protocols import Source
 
 _RANGE_MAX = 1 << 20
 
 
+Table = list[tuple[int, int]]
+"""(offset, length) of each page's record in a file of locations."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A part of a file that is wanted: ``key`` is the caller's, ``digest`` what its SHA-256 must be (None: not known)."""
 
+    path: str
     key: int
     offset: int
     length: int
@@ -40,56 +49,126 @@ class _Pieces(Range):
 def fetch_manifest(
     digest: str, head_bytes: int, *, source: Source, manifests: Manifests, reuse: Sequence[LocalManifest]
 ) -> LocalManifest:
-    """The manifest, from local disk if it is here; else fetched, with pages that are in ``reuse`` taken from there.
+    """The manifest, from local disk if it is here; else fetched, with pages that are in ``reuse`` taken from there, and with
+    the locations of the others (:attr:`LocalManifest.locations`).
 
     Raises Damaged when a page is not what its digest says, twice.
     """
     local = manifests.open(digest)
     if local is not None:
         return local
-    path = manifest_path(digest)
-    ((_, data),) = _fetch(path, [_Piece(0, 0, head_bytes, bytes.fromhex(digest))], source=source)
+    data, table = _head_and_table(digest, head_bytes, source)
     head = decode_head(data, digest)
-    known = {
-        page_digest: (manifest, offset, length)
-        for manifest in reuse
-        for page_digest, offset, length in _pages(manifest.head, manifest.entry_offsets, manifest.block_offsets)
-    }
-    wanted = list(_pages(head, *page_offsets(head, head_bytes)))
+    at_hand = _at_hand(reuse)
+    path = manifest_path(digest)
+    pages = [
+        _Piece(path, offset, offset, length, sha256) for sha256, offset, length in _pages(head, *page_offsets(head, head_bytes))
+    ]
+    missing = [page for page in pages if page.digest not in at_hand]
+    locations = _Locations(locations_path(digest), len(head.block_pages), table)
 
-    def parts() -> Iterator[tuple[int, bytes]]:
+    def parts(others: Sequence[_Piece]) -> Iterator[tuple[int, bytes]]:
         yield 0, data
-        missing = []
-        for page_digest, offset, length in wanted:
-            if page_digest in known:
-                manifest, old_offset, _ = known[page_digest]
-                yield offset, manifest.page_bytes(old_offset, length)
+        for page in pages:
+            if page.digest in at_hand:
+                manifest, offset = at_hand[page.digest]
+                yield page.offset, manifest.page_bytes(offset, page.length)
+        for piece, content in _fetch([*missing, *others], source=source):
+            if piece.path == path:
+                yield piece.offset, content
             else:
-                missing.append(_Piece(offset, offset, length, page_digest))
-        yield from _fetch(path, missing, source=source)
+                locations.take(piece, content)
 
-    return manifests.write(digest, head_bytes, parts())
+    try:
+        new = [number for number, row in enumerate(head.block_pages) if row.digest not in at_hand]
+        fetched = manifests.write(digest, head_bytes, parts(locations.pieces(new)))
+    except (Damaged, SourceMissing) as error:
+        if _file_of(error) != locations_path(digest):
+            raise
+        fetched = manifests.write(digest, head_bytes, parts(()))  # whoever has all content needs no locations
+    fetched.locations.update(locations.records)
+    fetched.locations_table = locations.table
+    return fetched
+
+
+def _at_hand(reuse: Sequence[LocalManifest]) -> dict[bytes | None, tuple[LocalManifest, int]]:
+    """Where pages lie, by their digests."""
+    return {
+        digest: (manifest, offset)
+        for manifest in reuse
+        for digest, offset, _ in _pages(manifest.head, manifest.entry_offsets, manifest.block_offsets)
+    }
+
+
+def _file_of(error: Damaged | SourceMissing) -> str:
+    return error.path if isinstance(error, SourceMissing) else error.where
+
+
+def _head_and_table(digest: str, head_bytes: int, source: Source) -> tuple[bytes, bytes]:
+    """The head, and the table of locations as far as its length can be told beforehand; nothing vouches for that."""
+    head = _Piece(manifest_path(digest), 0, 0, head_bytes, bytes.fromhex(digest))
+    pages = block_pages_of(head_bytes, CHUNKER)
+    table = _Piece(locations_path(digest), 0, 0, table_bytes(pages or 0))
+    try:
+        arrived = list(_read([head, table] if pages else [head], source))
+    except (Damaged, SourceMissing):  # of which of the two? The head decides.
+        arrived = list(_read([head], source))
+    found = {piece.path: data for piece, data in _checked(arrived, source)}
+    return found[head.path], found.get(table.path, b"")
 
 
 def fetch_locations(manifest: LocalManifest, pages: Sequence[int], *, source: Source) -> dict[int, bytes]:
-    """The encoded locations of some block pages, by the pages' numbers. Nothing vouches for them: they may be damaged.
+    """The encoded locations of some block pages, by the pages' numbers; those that came with the manifest are used once, then
+    asked for anew. Nothing vouches for them: they may be damaged.
 
     Raises Damaged or ForbiddenValue when their table came damaged, twice.
     """
-    if not pages:
-        return {}
+    came, table = dict(manifest.locations), manifest.locations_table
+    manifest.locations.clear()
+    manifest.locations_table = None
+    records = {page: came[page] for page in pages if page in came}
+    left = [page for page in pages if page not in records]
+    if not left:
+        return records
     try:
-        return _locations(manifest, pages, source)
+        return records | _records(manifest, left, source, table)
     except (Damaged, ForbiddenValue):
-        return _locations(manifest, pages, source)
+        return records | _records(manifest, left, source, None)
 
 
-def _locations(manifest: LocalManifest, pages: Sequence[int], source: Source) -> dict[int, bytes]:
+def _records(manifest: LocalManifest, pages: Sequence[int], source: Source, table: Table | None) -> dict[int, bytes]:
     path = locations_path(manifest.digest)
-    count = len(manifest.head.block_pages)
-    ((_, data),) = source.fetch([Range(path, 0, table_bytes(count))])
-    table = decode_table(data, count, where=path)
-    return dict(_fetch(path, [_Piece(page, *table[page]) for page in pages], source=source))
+    if table is None:
+        count = len(manifest.head.block_pages)
+        ((_, data),) = source.fetch([Range(path, 0, table_bytes(count))])
+        table = decode_table(data, count, where=path)
+    return {piece.key: data for piece, data in _fetch([_Piece(path, page, *table[page]) for page in pages], source=source)}
+
+
+class _Locations:
+    """What is fetched of a file of locations beside the pages of its manifest: records, if its table is known, or else that."""
+
+    def __init__(self, path: str, count: int, data: bytes) -> None:
+        self._path = path
+        self._count = count
+        self.table: Table | None = None
+        self.records: dict[int, bytes] = {}
+        self._take_table(data)
+
+    def pieces(self, pages: Sequence[int]) -> list[_Piece]:
+        if self.table is not None:
+            return [_Piece(self._path, page, *self.table[page]) for page in pages]
+        return [_Piece(self._path, -1, 0, table_bytes(self._count))] if pages else []
+
+    def take(self, piece: _Piece, data: bytes) -> None:
+        if piece.key < 0:
+            self._take_table(data)
+        else:
+            self.records[piece.key] = data
+
+    def _take_table(self, data: bytes) -> None:
+        with suppress(Damaged, ForbiddenValue):  # it is asked for again when locations are needed
+            self.table = decode_table(data[: table_bytes(self._count)], self._count, where=self._path)
 
 
 def _pages(head: Head, entry_offsets: Iterable[int], block_offsets: Iterable[int]) -> Iterator[tuple[bytes, int, int]]:
@@ -100,40 +179,51 @@ def _pages(head: Head, entry_offsets: Iterable[int], block_offsets: Iterable[int
         yield block_page.digest, offset, block_page.stored
 
 
-def _fetch(path: str, pieces: Sequence[_Piece], *, source: Source) -> Iterator[tuple[int, bytes]]:
-    """(key, bytes) of each piece, in any order; one that came damaged is asked for once more."""
+def _fetch(pieces: Sequence[_Piece], *, source: Source) -> Iterator[tuple[_Piece, bytes]]:
+    """The bytes of each piece, in any order; one that came damaged is asked for once more."""
+    return _checked(_read(pieces, source), source)
+
+
+def _checked(arrived: Iterable[tuple[_Piece, bytes]], source: Source) -> Iterator[tuple[_Piece, bytes]]:
     damaged: list[_Piece] = []
-    for piece, data in _read(path, pieces, source):
+    for piece, data in arrived:
         if piece.digest is None or hashlib.sha256(data).digest() == piece.digest:
-            yield piece.key, data
+            yield piece, data
         else:
             damaged.append(piece)
-    for piece, data in _read(path, damaged, source):
+    for piece, data in _read(damaged, source):
         if hashlib.sha256(data).digest() != piece.digest:
-            raise Damaged(what="manifest page", where=f"{path} at {piece.offset}", problem="not what its digest says, twice")
-        yield piece.key, data
+            where = f"{piece.path} at {piece.offset}"
+            raise Damaged(what="manifest page", where=where, problem="not what its digest says, twice")
+        yield piece, data
 
 
-def _read(path: str, pieces: Sequence[_Piece], source: Source) -> Iterator[tuple[_Piece, bytes]]:
-    for wanted, data in source.fetch(list(_joined(path, pieces))):
+def _read(pieces: Sequence[_Piece], source: Source) -> Iterator[tuple[_Piece, bytes]]:
+    for wanted, data in source.fetch(list(_joined(pieces))):
         for piece in wanted.pieces:
             start = piece.offset - wanted.offset
             yield piece, data[start : start + piece.length]
 
 
-def _joined(path: str, pieces: Iterable[_Piece]) -> Iterator[_Pieces]:
+def _joined(pieces: Iterable[_Piece]) -> Iterator[_Pieces]:
     group: list[_Piece] = []
-    for piece in sorted(pieces, key=_offset):
-        if group and (piece.offset != _end(group[-1]) or _end(piece) - group[0].offset > _RANGE_MAX):
-            yield _Pieces(path, group[0].offset, _end(group[-1]) - group[0].offset, tuple(group))
+    for piece in sorted(pieces, key=_place):
+        if group and not _continues(group, piece):
+            yield _Pieces(group[0].path, group[0].offset, _end(group[-1]) - group[0].offset, tuple(group))
             group = []
         group.append(piece)
     if group:
-        yield _Pieces(path, group[0].offset, _end(group[-1]) - group[0].offset, tuple(group))
+        yield _Pieces(group[0].path, group[0].offset, _end(group[-1]) - group[0].offset, tuple(group))
 
 
-def _offset(piece: _Piece) -> int:
-    return piece.offset
+def _continues(group: Sequence[_Piece], piece: _Piece) -> bool:
+    first, last = group[0], group[-1]
+    return piece.path == last.path and piece.offset == _end(last) and _end(piece) - first.offset <= _RANGE_MAX
+
+
+def _place(piece: _Piece) -> tuple[bool, int]:
+    # The manifest before its locations, which nobody vouches for: pages are on their way first.
+    return piece.path.rpartition(".")[2] == "locations", piece.offset
 
 
 def _end(piece: _Piece) -> int:

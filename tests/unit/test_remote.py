@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from netclnt.chunking import CHUNKER
 from netclnt.errors import Damaged, ExitCode, NetclntError
 from netclnt.manifest import (
+    block_pages_of,
     decode_blocks,
     decode_head,
     encode_blocks,
     encode_entries,
     encode_head,
+    entry_pages,
     locations_path,
     manifest_path,
     page_offsets,
@@ -37,23 +40,119 @@ def world(tmp_path):
 
 
 class Counting(MemorySource):
-    asked = ()
+    """Notes what is asked for: in each fetch, the files in order."""
+
+    def __init__(self, files):
+        super().__init__(files)
+        self.waits = []
 
     def fetch(self, ranges):
+        asked = []
+
         def noted():
             for wanted in ranges:
-                self.asked += (wanted.path.rpartition(".")[2],)
+                if not asked:
+                    self.waits.append(asked)
+                asked.append(wanted.path.rpartition(".")[2])
                 yield wanted
 
         return super().fetch(noted())
 
 
-def test_three_round_trips_before_the_content(world):
+@pytest.fixture
+def counted(world):
+    def waits(call):
+        world.source = Counting(world.store.files)
+        call()
+        return world.source.waits
+
+    return waits
+
+
+def test_two_round_trips_before_the_content(world, counted):
     world.publish("debian", noise(1, 300_000))
-    world.source = Counting(world.store.files)
+    first, second, *content = counted(world.sync)
+    assert first == ["manifest", "locations"]
+    assert second == ["manifest", "locations"]
+    assert {path for wait in content for path in wait} == {"pack"}
+
+
+def test_two_round_trips_before_the_content_of_an_update(world, counted):
+    data = noise(1, 30 * MB)
+    world.publish("debian", data)
     world.sync()
-    assert world.source.asked[:4] == ("manifest", "manifest", "locations", "locations")
-    assert set(world.source.asked[4:]) == {"pack"}
+    version = world.publish("debian", data[: 10 * MB] + noise(2, 100_000) + data[10 * MB :]).version
+    first, second, *content = counted(world.sync)
+    assert first == ["manifest", "locations"]
+    assert sorted(set(second)) == ["locations", "manifest"]
+    assert {path for wait in content for path in wait} == {"pack"}
+    whole = sum(len(world.store.files[path(version.manifest)]) for path in (manifest_path, locations_path))
+    assert world.source.bytes_received < whole / 2 + 200_000
+
+
+def test_three_round_trips_before_the_content_of_a_tree_with_many_entries(world, counted):
+    world.publish("os", {f"f{number:04}": noise(number, 100) for number in range(2000)})
+    waits = counted(world.sync)
+    assert waits[0] == ["manifest"]
+    assert sorted(set(waits[1])) == ["locations", "manifest"]
+    assert set(waits[2]) == {"locations"}
+    assert {path for wait in waits[3:] for path in wait} == {"pack"}
+
+
+@pytest.mark.parametrize("content", [b"", b"x"])
+def test_a_tree_whose_head_is_as_long_as_that_of_a_file_with_more_pages(world, content):
+    """Then more is read than the table, or than there is of the file."""
+    names = [f"f{number:04}" for number in range(3000)]
+    root = Entry("", EntryType.DIRECTORY, 0o755)
+    files = [Entry(name, EntryType.FILE, 0o644, 0, bytes(32)) for name in names]
+    count = next(count for count in range(3000) if len(list(entry_pages([root, *files[:count]]))) == 16)
+    version = world.publish("os", dict.fromkeys(names[:count], content)).version
+    head = decode_head(world.store.files[manifest_path(version.manifest)][: version.head_bytes], version.manifest)
+    assert len(head.entry_pages) == 16
+    assert block_pages_of(version.head_bytes, CHUNKER) == len(head.block_pages) + 11
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live(f"os/{names[count - 1]}") == content
+
+
+def test_content_that_is_gone_though_its_pages_are_at_hand_costs_one_round_trip_more(world, counted):
+    world.publish("debian", noise(1, 300_000))
+    world.sync()
+    del world.root.live["debian"]
+    assert [set(wait) for wait in counted(world.sync)] == [{"locations"}, {"locations"}, {"pack"}]
+
+
+def test_locations_that_came_with_a_manifest_are_used_once(world, counted):
+    """Packs may be put together while a slave is at work: what is asked for again is asked anew."""
+    world.publish("debian", noise(1, 300_000))
+    world.source = MemorySource(world.store.files)
+    world.source.missing.update(path for path in world.store.files if path.endswith(".pack"))
+    assert world.sync().failed
+    waits = counted(world.sync)
+    assert [set(wait) for wait in waits] == [{"locations"}, {"locations"}, {"pack"}]
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, 13, 40])
+def test_a_file_of_locations_that_is_too_short_does_not_keep_the_manifest_back(world, length):
+    version = world.publish("debian", noise(1, 300_000)).version
+    path = locations_path(version.manifest)
+    whole = world.store.files[path]
+    world.store.files[path] = whole[:length]
+    assert world.sync().failed
+    assert version.manifest in world.manifests
+    world.store.files[path] = whole
+    assert world.sync().exit_code is ExitCode.OK
+
+
+def test_N1_content_that_is_there_needs_no_locations(world):
+    files = {f"f{number:04}": noise(number, 100) for number in range(500)}
+    paths = [locations_path(world.publish("debian", noise(1)).version.manifest)]
+    paths.append(locations_path(world.publish("os", files).version.manifest))
+    world.source.missing.update(paths)
+    world.root.put_file("debian", noise(1))
+    for path, data in files.items():
+        world.root.put_file(f"os/{path}", data)
+    assert world.sync().exit_code is ExitCode.OK
+    assert {done.result for done in world.done} == {"recorded"}
 
 
 def test_pages_that_an_old_manifest_has_are_not_fetched(world):
