@@ -29,10 +29,15 @@ def _looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> boo
 
 
 def take_facts(root: Root, name: str, entries: Sequence[Entry]) -> dict[str, Facts]:
-    """How an image that was just shown looks."""
+    """How these entries of an image look now."""
     paths = [entry.path for entry in entries]
     found = root.facts(name, paths)
     return {path: facts for path, facts in zip(paths, found, strict=True) if facts is not None}
+
+
+def as_sealed(entries: Sequence[Entry], sealed: Sequence[Facts]) -> dict[str, Facts]:
+    """How an image looks that nobody changed since it was sealed."""
+    return {entry.path: facts for entry, facts in zip(entries, sealed, strict=True)}
 
 
 def has_content(root: Root, name: str, entries: Sequence[Entry]) -> bool:

@@ -72,6 +72,15 @@ def twin_key(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
+def _check_characters(text: str) -> None:
+    for character in text:
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cs", "Zl", "Zp") or character in _BIDI:
+            raise ForbiddenName(name=ascii(text), rule="control characters are not allowed")
+    if unicodedata.normalize("NFC", text) != text:
+        raise ForbiddenName(name=text, rule="not in Unicode normal form C")
+
+
 def _components(text: str, limit: int) -> list[str]:
     try:
         raw = text.encode("utf-8")
@@ -79,12 +88,8 @@ def _components(text: str, limit: int) -> list[str]:
         raise ForbiddenName(name=ascii(text), rule="not valid Unicode") from None
     if not raw or len(raw) > limit:
         raise ForbiddenName(name=text[:64], rule=f"1 to {limit} bytes of UTF-8")
-    for character in text:
-        category = unicodedata.category(character)
-        if category in ("Cc", "Cs", "Zl", "Zp") or character in _BIDI:
-            raise ForbiddenName(name=ascii(text), rule="control characters are not allowed")
-    if unicodedata.normalize("NFC", text) != text:
-        raise ForbiddenName(name=text, rule="not in Unicode normal form C")
+    if not (text.isascii() and text.isprintable()):  # a tree may have a million paths: the plain ones are told at once
+        _check_characters(text)
     components = text.split("/")
     if len(components) > DEPTH_MAX:
         raise ForbiddenName(name=text[:64], rule=f"more than {DEPTH_MAX} directories deep")

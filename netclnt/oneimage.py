@@ -6,7 +6,7 @@ or exchange → ledger. A crash after any of these steps costs nothing but time 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
 from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
-from netclnt.look import facts_if_whole, take_facts
+from netclnt.look import as_sealed, facts_if_whole, take_facts
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import Facts
 from netclnt.seeding import Seeding
@@ -69,8 +69,8 @@ def bring_image(job: Job) -> ImageDone:
             result, reused = "recorded", 0
         else:
             _refuse_foreign(job)
-            reused = _assemble(job, manifest)
-            _show(job, manifest)
+            reused, sealed = _assemble(job, manifest)
+            _show(job, manifest, sealed)
             result = "updated"
     seconds = job.slave.monotonic() - began
     fetched = job.slave.source.bytes_received - received
@@ -162,8 +162,8 @@ def _line_rate(ledger: Ledger) -> float | None:
 # --- steps 1 and 2: staging
 
 
-def _assemble(job: Job, manifest: LocalManifest) -> int:
-    """Complete and seal the version in staging; returns the bytes reused."""
+def _assemble(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
+    """Complete and seal the version in staging; returns the bytes reused, and how its entries looked when they were sealed."""
     with _seeds(job, staged=True) as (seeds, base):
         with suppress(SourceMissing, ContentMismatch):
             return _fill(job, manifest, seeds, base)
@@ -179,7 +179,7 @@ def _assemble(job: Job, manifest: LocalManifest) -> int:
             return _fill(job, manifest, Seeds([]), None)
 
 
-def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) -> int:
+def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) -> tuple[int, Sequence[Facts]]:
     slave, line = job.slave, _line(job)
     journal = slave.ledger.journal(manifest.digest)
     staging = prepare(manifest, slave.root, journal=journal, base=base)
@@ -193,8 +193,8 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) ->
         wanted = Wanted(job.version.name, job.version.manifest, job.version.head_bytes)
         with follower:
             fill(wanted, manifest, plan, seeds, staging, line, on_page=follower)
-        staging.stage.seal(job.version.name)
-        return follower.reused
+        sealed = staging.stage.seal(job.version.name)
+        return follower.reused, sealed
     finally:
         staging.stage.close()
 
@@ -247,7 +247,7 @@ class _Follower:
 # --- steps 3 to 5: show and record
 
 
-def _show(job: Job, manifest: LocalManifest) -> None:
+def _show(job: Job, manifest: LocalManifest, sealed: Sequence[Facts]) -> None:
     slave, name = job.slave, job.version.name
     if not job.still_offered(job.version):
         raise SupersededError
@@ -257,7 +257,9 @@ def _show(job: Job, manifest: LocalManifest) -> None:
         slave.root.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
-    _record(job, take_facts(slave.root, name, manifest.entries))
+    # A change behind the seal must show: only of the image itself counts how it looks at its place, as a directory may look
+    # otherwise once it has moved.
+    _record(job, as_sealed(manifest.entries, sealed) | take_facts(slave.root, name, manifest.entries[:1]))
 
 
 def _record(job: Job, facts: Mapping[str, Facts]) -> None:

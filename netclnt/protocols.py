@@ -215,8 +215,9 @@ class Stage(Protocol):
     """
 
     def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
-        """Create directories, links and files at their full size (sparse). Returns, for each entry, whether a file was
-        there already (of that size; from an interrupted run). Modes are set later, by :meth:`seal`."""
+        """Create directories and links; a file is made at its full size (sparse) when it is first written to, at the latest by
+        :meth:`seal`, and reads as zeros until then. Returns, for each entry, whether a file was there already (of that size; from
+        an interrupted run). Modes are set later, by :meth:`seal`."""
 
     def clone(self, file: int, reader: Reader) -> bool:
         """Make the staged file share all blocks with ``reader`` (FICLONE), at its full size; False if that is impossible."""
@@ -225,7 +226,8 @@ class Stage(Protocol):
         """Write the buffers one after the other at ``offset``."""
 
     def copy(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
-        """Copy inside the kernel where possible; returns the bytes copied, less than ``length`` only if the reader ends."""
+        """Copy inside the kernel where possible; returns the bytes copied, less than ``length`` only if the reader ends. A small
+        file that is copied whole from the same path of the live image may become a second name of it, never to be written to."""
 
     def zero(self, file: int, offset: int, length: int) -> None:
         """Make the range read as zeros, as a hole where possible."""
@@ -239,9 +241,10 @@ class Stage(Protocol):
     def sync(self) -> None:
         """Make all content written so far durable (fdatasync of the files touched since the last call)."""
 
-    def seal(self, name: str) -> None:
+    def seal(self, name: str) -> Sequence[Facts]:
         """Set owner, group and mode (those of what lies at the image's place, else the version's mode and the root's
-        settings) and fsync every file and directory. The last step before ``Root.show``."""
+        settings) and fsync every file and directory. The last step before ``Root.show``. Returns how each entry looks, in their
+        order. Raises ContentMismatch where a file that was taken as it is changed after it was looked at."""
 
     def close(self) -> None:
         """Close descriptors; what was staged stays. Idempotent."""

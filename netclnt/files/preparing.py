@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from netclnt.files.confine import Directories, open_beneath, split
+from netclnt.files.confine import Directories, split
 from netclnt.files.removal import names, remove
-from netclnt.files.sealing import inner
 from netclnt.files.workarea import IMAGE
 from netclnt.model import Entry, EntryType
+
+SMALL = 1 << 20
+"""Files of at most so many bytes are opened for each use, and may be second names of live ones."""
 
 READY = "ready-"
 """Begins the name under which an image is put in place of another; its inode follows (:func:`ready_name`)."""
@@ -33,40 +36,54 @@ def recover(stage: int) -> None:
             remove(stage, name)
 
 
-def prepare(stage: int, entries: Sequence[Entry]) -> list[bool]:
-    """Create directories, links and files at their size; for each entry, whether a file of that size was there already.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """For each entry, whether a file of its size was there already; and of those that have a second name, the mtime."""
 
-    Everything is writable for its owner only until it is sealed. What does not belong to the version is removed.
+    there: list[bool]
+    linked: dict[int, int] = field(default_factory=dict)
+
+
+def inner(path: str) -> str:
+    """Where an entry lies inside its staging area or kept version."""
+    return f"{IMAGE}/{path}" if path else IMAGE
+
+
+def prepare(stage: int, entries: Sequence[Entry]) -> Prepared:
+    """Make directories and links, and look which files are there already at their size; others of their names are removed.
+
+    The owner may write to all directories until they are sealed. What does not belong to the version is removed.
     """
     resumed = any(name == IMAGE for name in names(stage))
+    prepared = Prepared([False] * len(entries))
     with Directories(stage) as directories:
-        there = [_make(directories, entry) for entry in entries]
+        for number, entry in enumerate(entries):
+            if entry.type is EntryType.FILE and not resumed:
+                continue
+            parent, last = split(inner(entry.path))
+            directory = directories.open(parent)
+            if entry.type is EntryType.DIRECTORY:
+                _make_directory(directory, last, entry.mode | stat.S_IRWXU)
+            elif entry.type is EntryType.LINK:
+                _make_link(directory, last, entry.target)
+            else:
+                _look_at_file(directory, last, entry.size, number, prepared)
     if resumed and entries[0].type is EntryType.DIRECTORY:
         _remove_others(stage, {inner(entry.path) for entry in entries}, IMAGE)
-    return there
+    return prepared
 
 
-def _make(directories: Directories, entry: Entry) -> bool:
-    parent, last = split(inner(entry.path))
-    directory = directories.open(parent)
-    if entry.type is EntryType.DIRECTORY:
-        _make_directory(directory, last)
-        return False
-    if entry.type is EntryType.LINK:
-        _make_link(directory, last, entry.target)
-        return False
-    return _make_file(directory, last, entry.size)
-
-
-def _make_directory(directory: int, name: str) -> None:
-    found = _look(directory, name)
-    if found is not None and not stat.S_ISDIR(found.st_mode):
+def _make_directory(directory: int, name: str, mode: int) -> None:
+    try:
+        os.mkdir(name, mode, dir_fd=directory)
+        return
+    except FileExistsError:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    if not stat.S_ISDIR(found):
         remove(directory, name)
-        found = None
-    if found is None:
-        os.mkdir(name, 0o700, dir_fd=directory)
-    elif stat.S_IMODE(found.st_mode) != 0o700:
-        os.chmod(name, 0o700, dir_fd=directory)
+        os.mkdir(name, mode, dir_fd=directory)
+    elif found & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(name, mode, dir_fd=directory)
 
 
 def _make_link(directory: int, name: str, target: str) -> None:
@@ -74,22 +91,20 @@ def _make_link(directory: int, name: str, target: str) -> None:
     os.symlink(target, name, dir_fd=directory)
 
 
-def _make_file(directory: int, name: str, size: int) -> bool:
+def _look_at_file(directory: int, name: str, size: int, number: int, prepared: Prepared) -> None:
     found = _look(directory, name)
-    # a file with a second name is somebody else's too: it is never written to
-    if found is not None and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):
+    if found is None:
+        return
+    linked = found.st_nlink > 1
+    # a large file with a second name is somebody else's too, and one of another size is of no use
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size or (linked and size > SMALL):
         remove(directory, name)
-        found = None
-    if found is not None and stat.S_IMODE(found.st_mode) != 0o600:
+        return
+    if linked:
+        prepared.linked[number] = found.st_mtime_ns
+    elif found.st_mode & 0o600 != 0o600:
         os.chmod(name, 0o600, dir_fd=directory)
-    if found is not None and found.st_size == size:
-        return True
-    opened = open_beneath(directory, name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o600)
-    try:
-        os.ftruncate(opened, size)
-    finally:
-        os.close(opened)
-    return False
+    prepared.there[number] = True
 
 
 def _look(directory: int, name: str) -> os.stat_result | None:

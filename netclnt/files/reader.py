@@ -9,11 +9,14 @@ from netclnt.files.transfer import read_full
 
 
 class FileReader:
-    """:class:`netclnt.protocols.Reader` over a descriptor, which it owns. ``path`` is for messages."""
+    """:class:`netclnt.protocols.Reader` over a descriptor, which it owns. ``path`` is for messages. ``inner`` is the file's path
+    inside a live image of the root called ``root``, if it lies in one."""
 
-    def __init__(self, descriptor: int, path: str) -> None:
+    def __init__(self, descriptor: int, path: str, *, root: str | None = None, inner: str | None = None) -> None:
         self._descriptor = descriptor
         self._path = path
+        self.root = root
+        self.inner = inner
         with reported("read", path):
             self._size = os.fstat(descriptor).st_size
 

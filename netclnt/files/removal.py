@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from netclnt.files.confine import open_beneath
@@ -27,8 +29,13 @@ def _remove_directory(directory: int, name: str) -> None:
     try:
         if os.fstat(below).st_mode & 0o700 != 0o700:
             Path(f"/proc/self/fd/{below}").chmod(0o700)  # a descriptor opened by O_PATH knows no fchmod
-        for inner in names(below):
-            remove(below, inner)
+        with _listed(below) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for inner, is_directory in found:
+            if is_directory:
+                _remove_directory(below, inner)
+            else:
+                os.unlink(inner, dir_fd=below)
     finally:
         os.close(below)
     os.rmdir(name, dir_fd=directory)
@@ -36,9 +43,15 @@ def _remove_directory(directory: int, name: str) -> None:
 
 def names(directory: int) -> list[str]:
     """The names in a directory given by any descriptor, sorted by their bytes."""
+    with _listed(directory) as entries:
+        return sorted((entry.name for entry in entries), key=os.fsencode)
+
+
+@contextmanager
+def _listed(directory: int) -> Iterator[Iterator[os.DirEntry[str]]]:
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         with os.scandir(listed) as entries:
-            return sorted((entry.name for entry in entries), key=os.fsencode)
+            yield entries
     finally:
         os.close(listed)

@@ -16,8 +16,8 @@ from netclnt.files.confine import Directories, kind_at, open_beneath, open_regul
 from netclnt.files.failures import reported
 from netclnt.files.lock import locked
 from netclnt.files.reader import FileReader
+from netclnt.files.preparing import inner
 from netclnt.files.removal import names, remove
-from netclnt.files.sealing import inner
 from netclnt.files.showing import show
 from netclnt.files.staging import DirectoryStage
 from netclnt.files.transfer import CHUNK, read_full
@@ -118,7 +118,7 @@ class DirectoryRoot:
             return kind
 
     def open(self, name: str, path: str) -> FileReader:
-        return self._reader(self._area.root, _join(check_name(name), path), _join(name, path))
+        return self._reader(self._area.root, _join(check_name(name), path), _join(name, path), inside=path)
 
     def tree(self, name: str) -> Iterator[Entry]:
         parent, last = split(check_name(name))
@@ -173,11 +173,11 @@ class DirectoryRoot:
         finally:
             os.close(opened)
 
-    def _reader(self, top: int, path: str, shown: str) -> FileReader:
+    def _reader(self, top: int, path: str, shown: str, *, inside: str | None = None) -> FileReader:
         parent, last = split(path)
         place = self._area.describe(shown)
         with reported("open", place), self._directory(top, parent) as directory:
-            return FileReader(open_regular(directory, last, os.O_RDONLY), place)
+            return FileReader(open_regular(directory, last, os.O_RDONLY), place, root=self._area.path, inner=inside)
 
     def _tokens(self, kind: str) -> list[str]:
         if self._area.work < 0:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from netclnt.errors import ContentMismatch
 from netclnt.files.confine import Directories, open_beneath, split
-from netclnt.files.failures import reported
+from netclnt.files.failures import storage_error
+from netclnt.files.preparing import inner
+from netclnt.files.stagedfiles import StagedFiles
 from netclnt.files.walk import PERMISSIONS
-from netclnt.files.workarea import IMAGE, Ownership, WorkArea
+from netclnt.files.workarea import Ownership, WorkArea
 from netclnt.model import Entry, EntryType
+from netclnt.protocols import Facts
 
 LABEL = "security.selinux"
 _NO_LABEL = (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS)
@@ -30,23 +35,49 @@ class _Attributes:
     label: bytes = b""
 
 
-def inner(path: str) -> str:
-    """Where an entry lies inside its staging area or kept version."""
-    return f"{IMAGE}/{path}" if path else IMAGE
-
-
-def dress(area: WorkArea, stage: int, entries: Sequence[Entry], name: str) -> None:
-    """Give what was staged its final attributes, children first.
+def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Facts]:
+    """Give what was staged its final attributes, children first; returns how each entry looks then.
 
     The image itself gets owner, group, mode and label of what lies at its place now, if that is of the same type; else the
     root's settings and the version's mode. What lies inside a tree gets owner, group and label likewise (of the same path, else
-    of the tree), but always the version's mode: there it is content. Raises StorageFailed.
+    of the tree), but always the version's mode: there it is content. A file that is a second name of another one than the live
+    one at its path, or of one that has other attributes now or was written to since, is made a copy of its own, and that checked.
+    Raises StorageFailed, ContentMismatch.
     """
-    with _Replaced(area, name, entries[0]) as replaced, Directories(stage) as directories:
-        for entry in reversed(entries):
-            with reported("set the owner of", area.describe(f"{name}/{entry.path}" if entry.path else name)):
-                parent, last = split(inner(entry.path))
-                _dress(directories.open(parent), last, entry, replaced.attributes(entry))
+    found: list[Facts] = []
+    with _Replaced(area, name, files.entries[0]) as replaced, Directories(stage) as directories:
+        for number in range(len(files.entries) - 1, -1, -1):
+            entry = files.entries[number]
+            try:
+                if number in files.linked and not _is_still(files, number, directories, replaced):
+                    files.unshare(number)
+                    _check_content(files, number, name)
+                found.append(_dress(directories, entry, replaced))
+            except OSError as error:
+                place = area.describe(f"{name}/{entry.path}" if entry.path else name)
+                raise storage_error("set the owner of", place, error) from error
+    found.reverse()
+    return found
+
+
+def _is_still(files: StagedFiles, number: int, directories: Directories, replaced: _Replaced) -> bool:
+    """Whether a file is a second name of the live one at its path, which was not written to and has the attributes it is to have."""
+    entry = files.entries[number]
+    live = replaced.look(entry)
+    if live is None or live.st_mtime_ns != files.linked[number] or stat.S_IMODE(live.st_mode) != entry.mode & PERMISSIONS:
+        return False
+    parent, last = split(inner(entry.path))
+    staged = os.stat(last, dir_fd=directories.open(parent), follow_symlinks=False)
+    return (staged.st_dev, staged.st_ino, staged.st_size) == (live.st_dev, live.st_ino, entry.size)
+
+
+def _check_content(files: StagedFiles, number: int, name: str) -> None:
+    entry = files.entries[number]
+    content = bytearray(entry.size)
+    files.read_into(number, 0, content)
+    digest = hashlib.sha256(content).digest()
+    if digest != entry.sha256:
+        raise ContentMismatch(name, entry.path, entry.sha256.hex(), digest.hex())
 
 
 def make_durable(stage: int, entries: Sequence[Entry]) -> None:
@@ -67,15 +98,24 @@ def _fsync(directory: int, name: str) -> None:
         os.close(opened)
 
 
-def _dress(directory: int, last: str, entry: Entry, wanted: _Attributes) -> None:
+def _dress(directories: Directories, entry: Entry, replaced: _Replaced) -> Facts:
+    parent, last = split(inner(entry.path))
+    directory = directories.open(parent)
+    now = os.stat(last, dir_fd=directory, follow_symlinks=False)
+    wanted = replaced.attributes(entry)
+    foreign = wanted.owner not in (-1, now.st_uid) or wanted.group not in (-1, now.st_gid)
     if entry.type is EntryType.LINK:
-        if (wanted.owner, wanted.group) != (-1, -1):
+        if foreign:
             os.chown(last, wanted.owner, wanted.group, dir_fd=directory, follow_symlinks=False)
-        return
+    elif foreign or wanted.label or stat.S_IMODE(now.st_mode) != wanted.mode:
+        _set(directory, last, wanted, foreign=foreign)
+    return Facts(size=now.st_size, mtime=now.st_mtime_ns, inode=now.st_ino)
+
+
+def _set(directory: int, last: str, wanted: _Attributes, *, foreign: bool) -> None:
     opened = open_beneath(directory, last, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        now = os.fstat(opened)
-        if wanted.owner not in (-1, now.st_uid) or wanted.group not in (-1, now.st_gid):
+        if foreign:
             os.fchown(opened, wanted.owner, wanted.group)
         os.fchmod(opened, wanted.mode)  # after the owner: chown takes set-user-id away
         if wanted.label and _label(opened) != wanted.label:
@@ -104,6 +144,7 @@ class _Replaced:
         self._status = os.fstat(self._top) if self._top >= 0 else None
         self._top_label = _label(self._top) if self._top >= 0 else b""
         self._directories = Directories(self._top)
+        self._missing: str | None = None
 
     def __enter__(self) -> _Replaced:
         return self
@@ -125,18 +166,38 @@ class _Replaced:
             return _Attributes(self._status.st_uid, self._status.st_gid, kept, self._top_label)
         return self._inner(entry, mode)
 
+    def look(self, entry: Entry) -> os.stat_result | None:
+        """How the same path of the image that is replaced looks, if that is of the same type."""
+        if self._top < 0 or not entry.path:
+            return self._status
+        parent, last = split(entry.path)
+        if parent == self._missing:
+            return None
+        try:
+            directory = self._directories.open(parent)
+        except OSError:
+            self._missing = parent
+            return None
+        try:
+            found = os.stat(last, dir_fd=directory, follow_symlinks=False)
+        except OSError:
+            return None
+        return found if stat.S_IFMT(found.st_mode) == _FORMATS[entry.type] else None
+
     def _inner(self, entry: Entry, mode: int) -> _Attributes:
         assert self._status is not None
-        parent, last = split(entry.path)
-        try:
-            opened = _open_same(self._directories.open(parent), last, entry.type)
-        except OSError:
-            opened = -1
-        if opened < 0:
+        found = self.look(entry)
+        if found is None:
             return _Attributes(self._status.st_uid, self._status.st_gid, mode)
+        return _Attributes(found.st_uid, found.st_gid, mode, self._label_of(entry) if self._top_label else b"")
+
+    def _label_of(self, entry: Entry) -> bytes:
+        parent, last = split(entry.path)
+        opened = _open_same(self._directories.open(parent), last, entry.type)
+        if opened < 0:
+            return b""
         try:
-            found = os.fstat(opened)
-            return _Attributes(found.st_uid, found.st_gid, mode, _label(opened) if self._top_label else b"")
+            return _label(opened)
         finally:
             os.close(opened)
 

@@ -8,22 +8,22 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 
 from netclnt.errors import ForbiddenValue, StorageError, StorageFailed
-from netclnt.files.confine import open_beneath
-from netclnt.files.descriptors import Descriptors, open_limit
+from netclnt.files.confine import open_beneath, split
+from netclnt.files.descriptors import open_limit
 from netclnt.files.failures import reported, storage_error
-from netclnt.files.preparing import prepare, recover
+from netclnt.files.preparing import Prepared, inner, prepare, recover
 from netclnt.files.reader import FileReader
 from netclnt.files.removal import remove
-from netclnt.files.sealing import dress, inner, make_durable
+from netclnt.files.sealing import dress, make_durable
+from netclnt.files.stagedfiles import StagedFiles
 from netclnt.files.syscalls import syncfs
-from netclnt.files.transfer import CHUNK, clone_whole, copy_range, data_ranges, read_full, write_all, zero_range
-from netclnt.files.workarea import STAGING, WorkArea, make_directory
-from netclnt.model import Bytes, Entry
+from netclnt.files.transfer import CHUNK, clone_whole, copy_range, data_ranges, zero_range
+from netclnt.files.workarea import STAGING, WorkArea, make_directory, sync_directory
+from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import WORK_DIRECTORY, check_token
-from netclnt.protocols import Reader
+from netclnt.protocols import Facts, Reader
 
 _MANY = 64
 """From so many files on, one ``syncfs`` costs less than an ``fsync`` for each."""
@@ -47,11 +47,9 @@ class DirectoryStage:
         self._path = area.describe(f"{WORK_DIRECTORY}/{STAGING}/{token}")
         self._entries: tuple[Entry, ...] = ()
         self._touched: set[int] = set()
-        self._touched_lock = Lock()
         self._broken: StorageError | None = None
-        limit = open_limit()
-        self._many = min(_MANY, limit) if _syncfs_tells_errors() else 1 << 62
-        self._files = Descriptors(self._open_file, limit)
+        self._limit = open_limit()
+        self._many = min(_MANY, self._limit) if _syncfs_tells_errors() else 1 << 62
         with reported("create", self._path):
             staging = open_beneath(area.need_work(), STAGING, os.O_PATH | os.O_DIRECTORY)
             try:
@@ -59,6 +57,7 @@ class DirectoryStage:
                 self._directory = open_beneath(staging, token, os.O_RDONLY | os.O_DIRECTORY)
             finally:
                 os.close(staging)
+        self._files = StagedFiles(self._directory, (), Prepared([]), limit=self._limit)
 
     def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
         self._check()
@@ -66,7 +65,9 @@ class DirectoryStage:
         self._entries = tuple(entries)
         with reported("create", self._path):
             recover(self._directory)
-            return prepare(self._directory, self._entries)
+            prepared = prepare(self._directory, self._entries)
+        self._files = StagedFiles(self._directory, self._entries, prepared, limit=self._limit)
+        return prepared.there
 
     def clone(self, file: int, reader: Reader) -> bool:
         if not isinstance(reader, FileReader):
@@ -77,15 +78,31 @@ class DirectoryStage:
     def write(self, file: int, offset: int, data: Sequence[Bytes]) -> None:
         length = sum(memoryview(buffer).nbytes for buffer in data)
         self._inside(file, offset, length)
-        with self._writing("write", file, needed=length) as descriptor:
-            write_all(descriptor, offset, data)
+        self._check()
+        try:
+            self._files.write(file, offset, data, length)
+        except OSError as error:
+            raise storage_error("write", self._path, error, needed=length) from error
+        self._touched.add(file)
 
     def copy(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
         self._inside(file, offset, length)
         if not isinstance(reader, FileReader):
             return self._copy_foreign(file, offset, reader, reader_offset, length)
+        if not reader_offset and length == self._entries[file].size and self._link(file, reader):
+            return length
         with self._writing("write", file, needed=length) as descriptor:
             return copy_range(reader.fileno(), reader_offset, descriptor, offset, length)
+
+    def _link(self, file: int, reader: FileReader) -> bool:
+        self._check()
+        if reader.root != self._area.path:
+            return False
+        with reported("write", self._path):
+            linked = self._files.link(file, reader)
+        if linked:
+            self._touched.add(file)
+        return linked
 
     def _copy_foreign(self, file: int, offset: int, reader: Reader, reader_offset: int, length: int) -> int:
         buffer = memoryview(bytearray(min(CHUNK, length)))
@@ -106,36 +123,44 @@ class DirectoryStage:
 
     def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
         self._check()
-        with reported("read", self._path), self._files.use(file) as descriptor:
-            return read_full(descriptor, offset, buffer)
+        try:
+            return self._files.read_into(file, offset, buffer)
+        except OSError as error:
+            raise storage_error("read", self._path, error) from error
 
     def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
         self._check()
-        with reported("read", self._path), self._files.use(file) as descriptor:
+        if not self._files.there(file):
+            return
+        with reported("read", self._path), self._files.readable(file) as descriptor:
             yield from data_ranges(descriptor, self._entries[file].size)
 
     def sync(self) -> None:
         self._check()
-        with self._touched_lock:
-            touched, self._touched = self._touched, set()
+        touched, self._touched = self._touched, set()
         with self._durably():
             if len(touched) >= self._many:
                 syncfs(self._area.root)
                 return
             for file in sorted(touched):
-                with self._files.use(file) as descriptor:
+                with self._files.readable(file) as descriptor:
                     os.fdatasync(descriptor)
+            for directory in {split(inner(self._entries[file].path))[0] for file in touched}:
+                sync_directory(self._directory, directory)
 
-    def seal(self, name: str) -> None:
+    def seal(self, name: str) -> Sequence[Facts]:
         self._check()
+        with reported("create", self._path):
+            self._files.complete([number for number, entry in enumerate(self._entries) if entry.type is EntryType.FILE])
+        facts = dress(self._area, self._directory, self._files, name)
         self._files.close()
-        dress(self._area, self._directory, self._entries, name)
         with self._durably():
             if len(self._entries) >= self._many:
                 syncfs(self._area.root)
             else:
                 make_durable(self._directory, self._entries)
         self._touched.clear()
+        return facts
 
     def close(self) -> None:
         self._files.close()
@@ -143,16 +168,12 @@ class DirectoryStage:
             os.close(self._directory)
             self._directory = -1
 
-    def _open_file(self, index: int) -> int:
-        return open_beneath(self._directory, inner(self._entries[index].path), os.O_RDWR | os.O_NONBLOCK)
-
     @contextmanager
     def _writing(self, action: str, file: int, *, needed: int = 0) -> Iterator[int]:
         self._check()
-        with reported(action, self._path, needed=needed), self._files.use(file) as descriptor:
-            with self._touched_lock:
-                self._touched.add(file)
+        with reported(action, self._path, needed=needed), self._files.writable(file) as descriptor:
             yield descriptor
+        self._touched.add(file)  # behind the write: a sync meanwhile may have missed it
 
     def _inside(self, file: int, offset: int, length: int) -> None:
         size = self._entries[file].size

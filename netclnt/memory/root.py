@@ -267,13 +267,15 @@ class MemoryStage:
         self._root.fail("sync")
         self.syncs += 1
 
-    def seal(self, name: str) -> None:
+    def seal(self, name: str) -> Sequence[Facts]:
         self._root.fail("seal")
         replaced = self._root.live.get(check_name(name))
         for entry in self._entries:
             self._tree[entry.path].mode = entry.mode & _PERMISSIONS
         if replaced is not None and replaced.type is self._entries[0].type:
             self._tree[""].mode = replaced.mode
+        nodes = [self._tree[entry.path] for entry in self._entries]
+        return [Facts(len(node.data), node.mtime, node.inode) for node in nodes]
 
     def close(self) -> None:
         """Nothing to close."""

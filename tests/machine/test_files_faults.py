@@ -164,8 +164,8 @@ from netclnt.errors import StorageError
 from netclnt.files.root import open_root
 from netclnt.model import Entry, EntryType
 place, count = sys.argv[1], int(sys.argv[2])
-entries = [Entry("", EntryType.DIRECTORY, 0o755)]
-entries += [Entry(f"f{n:03}", EntryType.FILE, 0o644, 3, bytes(32)) for n in range(count)]
+entries = [Entry("", EntryType.DIRECTORY, 0o775)]  # modes that the usual umask does not let through
+entries += [Entry(f"f{n:03}", EntryType.FILE, 0o664, 3, bytes(32)) for n in range(count)]
 with open_root(place, marker=None) as root:
     stage = root.stage("a1")
     stage.prepare(entries)
@@ -514,14 +514,16 @@ def test_G4_links_where_staging_belongs(root: DirectoryRoot, place: Path, tmp_pa
 def test_an_entry_behind_a_link_is_not_made(root: DirectoryRoot, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     stage = root.stage("a1")
-    with pytest.raises(StorageFailed):
-        stage.prepare(
-            [
-                Entry("", EntryType.DIRECTORY, 0o755),
-                Entry("a", EntryType.LINK, 0o777, target=str(tmp_path / "outside")),
-                Entry("a/b", EntryType.FILE, 0o644, 0, bytes(32)),
-            ]
-        )
+    stage.prepare(
+        [
+            Entry("", EntryType.DIRECTORY, 0o755),
+            Entry("a", EntryType.LINK, 0o777, target=str(tmp_path / "outside")),
+            Entry("a/b", EntryType.FILE, 0o644, 1, bytes(32)),
+        ]
+    )
+    for work in (lambda: stage.write(2, 0, [b"x"]), lambda: stage.seal("t")):
+        with pytest.raises(StorageFailed):
+            work()
     stage.close()
     assert list((tmp_path / "outside").iterdir()) == []
 

@@ -127,8 +127,9 @@ def test_C5_no_inodes_is_not_called_no_space(tmp_path: Path) -> None:
         entries = [Entry("", EntryType.DIRECTORY, 0o755)]
         entries += [Entry(f"f{number:02}", EntryType.FILE, 0o644, 0, bytes(32)) for number in range(50)]
         stage = root.stage("a1")
+        stage.prepare(entries)
         with pytest.raises(StorageFailed) as caught:
-            stage.prepare(entries)
+            stage.seal("t")
         assert caught.value.cause == "no free inodes"
         stage.close()
 
