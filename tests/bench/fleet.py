@@ -1,11 +1,11 @@
 """Many slaves at once on one master: one sshd, one PostgreSQL, one line that they all share.
 
 All start in the same second, which is worse than what a random delay makes of it. The image is new to all of them and does not
-compress; ``sftp`` gets of the same file, just as many at once, are what sshd alone costs. ``server_cpu`` is that of sshd and
-PostgreSQL together (``database_cpu`` the latter's share of it), ``cpu`` that of all clients. ``facts``: ``finished``, how many
-ended well with the image in place; ``of_bound``, wall seconds by those in which the line can carry what all of them received;
-``of_sshd``, the master's CPU by that of sshd alone; ``refused``, how often their logs tell of connections turned
-away; ``retries``, by the slaves' own events.
+compress; plain TCP connections, just as many for as many bytes, are what the line carries when so many share it, and ``sftp``
+gets of the same file what sshd alone costs. ``server_cpu`` is that of sshd and PostgreSQL together, ``cpu`` that of all clients.
+``facts``: ``finished``, how many ended well with the image in place; ``of_bound``, wall seconds by those in which the line can
+carry what all of them received; ``database_cpu``, PostgreSQL's share of the master's; ``of_sshd``, the master's CPU by that of
+sshd alone; ``refused``, how often their logs tell of connections turned away; ``retries``, by the slaves' own events.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from time import monotonic
 from tests.bench.farsite import FarSite, far_site
 from tests.bench.lines import publish
 from tests.bench.measure import Bench, Cost, Fact, Row, netclnt, tree_cpu, wait_until_idle
+from tests.bench.plaintcp import carry
 from tests.bench.report import Goal
 from tests.support import databases, namespaces, sshd
 from tests.support.namespaces import narrow_line
@@ -26,7 +27,7 @@ from tests.support.namespaces import narrow_line
 SECTION = "fleet"
 SLAVES = 50
 KILOBITS = 50_000
-IMAGE_BYTES = 8_000_000
+IMAGE_BYTES = 5_000_000
 QUICK_BYTES = 200_000
 TRANSPORTS = ("paramiko", "openssh")
 CASE = f"{SLAVES} slaves at once, {KILOBITS // 1000} Mbit/s"
@@ -71,6 +72,10 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def compared(site: FarSite, case: str, slaves: int) -> Iterator[Row]:
     """One round: it is long, and an average of many already."""
+    received = site.line.slave.traffic().received
+    seconds = carry(site.line, slaves * (site.source / "image").stat().st_size, connections=slaves)
+    received = site.line.slave.traffic().received - received
+    yield Row(SECTION, case, "plain TCP", seconds, wire=received, facts={"of_bound": seconds / bound(received)})
     alone = together(site, [site.sftp(site.source / "image", site.directory / f"copy-{each}") for each in range(slaves)])
     copies = [site.directory / f"copy-{each}" for each in range(slaves)]
     yield row(site, case, "sftp", alone, alone, copies)
@@ -106,6 +111,11 @@ def database_cpu(site: FarSite) -> float:
     return sum(tree_cpu(process.pid) for process in site.database.server.processes)
 
 
+def bound(received: int) -> float:
+    """Seconds in which the line can carry so many bytes."""
+    return received * 8 / (KILOBITS * 1000)
+
+
 def refusals(site: FarSite) -> int:
     logs = site.server.log + site.database.server.log.read_text(errors="replace")
     return sum(any(words in line for words in _REFUSALS) for line in logs.splitlines())
@@ -116,7 +126,7 @@ def row(site: FarSite, case: str, way: str, done: Together, alone: Together, cop
     good = [cost.code == 0 and same(site.source / "image", copy) for cost, copy in zip(done.costs, copies, strict=True)]
     facts: dict[str, Fact] = {
         "finished": sum(good),
-        "of_bound": done.seconds / (done.received * 8 / (KILOBITS * 1000)),
+        "of_bound": done.seconds / bound(done.received),
         "of_sshd": master / alone.sshd_cpu,
         "database_cpu": done.database_cpu,
         "refused": done.refused,

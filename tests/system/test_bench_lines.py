@@ -49,6 +49,7 @@ def test_round_trips_are_counted(bench: Bench) -> None:
 
 def test_many_slaves_at_once_all_finish(bench: Bench) -> None:
     there = found(bench, fleet.rows(bench))
-    assert len(there) == 3
-    for row in there.values():
+    slaves = [row for (_, way), row in there.items() if way != "plain TCP"]
+    assert len(slaves) == 3
+    for row in slaves:
         assert (row.facts["finished"], row.facts["refused"], row.facts["retries"]) == (5, 0, 0)
