@@ -211,6 +211,7 @@ def _seed_roots(config: SlaveConfig, session: Session, stack: ExitStack) -> dict
 
 
 def _open_source(config: SlaveConfig, session: Session) -> Source:
+    from netclnt.pacing import Pace
     from netclnt.sftp import open_source, parse_parent
 
     return open_source(
@@ -222,6 +223,7 @@ def _open_source(config: SlaveConfig, session: Session) -> Source:
         timeout=config.timeout,
         retry_budget=config.retry_budget,
         connections=config.connections,
+        pace=Pace(config.bwlimit),
         observer=session.observe,
     )
 

@@ -25,6 +25,9 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 _SECRET = re.compile(r"(?:^|[;{?&\s])\s*\w*(?:pwd|password|passwd|passphrase)\w*\s*=", re.IGNORECASE)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
+_RATE_UNITS = {"B": 1, "": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_RATE_MIN = 1024
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 
@@ -85,6 +88,22 @@ def duration(value: object) -> float:
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
     raise Unfit('must be a number of seconds, or text as "90s", "10m", "26h", "2d"')
+
+
+def bytes_a_second(value: object) -> float | None:
+    """A rate as rclone writes it: a number of KiB a second, or text with one of B, K, M, G, T, P (powers of 1024); None for
+    ``"off"`` and 0."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if value == "off":
+        return None
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise Unfit('must be a number of KiB a second, text as "512K", "10M", "1.5M", or "off"')
+    rate = float(match[1]) * _RATE_UNITS[match[2].upper()]
+    if 0 < rate < _RATE_MIN:
+        raise Unfit("must be at least 1 KiB a second")
+    return rate or None
 
 
 def path(value: object) -> Path:

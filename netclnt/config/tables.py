@@ -75,7 +75,8 @@ class MasterConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlaveConfig:
-    """Table ``[slave]``. Durations in seconds; ``threads`` 0 = one for each core; ``mode`` are permission bits."""
+    """Table ``[slave]``. Durations in seconds; ``threads`` 0 = one for each core; ``connections`` 0 = as many as
+    the line is worth; ``bwlimit`` in bytes a second, None for no cap; ``mode`` are permission bits."""
 
     TABLE: ClassVar[str] = "slave"
 
@@ -92,6 +93,7 @@ class SlaveConfig:
     host_key: str | None
     transport: str
     connections: int
+    bwlimit: float | None
     timeout: float
     retry_budget: float
     lock_timeout: float
@@ -282,11 +284,19 @@ _SLAVE = (
     ),
     Key(
         name="connections",
-        about="SSH connections at once; more are faster on a thick line.",
-        read=readers.whole(1, 16),
-        default=1,
+        about="SSH connections at once; 0 means as many as the line turns out to be worth.",
+        read=readers.whole(0, 16),
+        default=0,
         shape=Shape.NUMBER,
         metavar="N",
+    ),
+    Key(
+        name="bwlimit",
+        about="Take no more from the line in a second, all connections together: KiB, or a number with B, K, M, G, T or P.",
+        read=readers.bytes_a_second,
+        default=None,
+        metavar="RATE",
+        example="10M",
     ),
     Key(
         name="timeout",

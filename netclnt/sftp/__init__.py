@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from weakref import WeakSet
 
 from netclnt.errors import BadArgument
 from netclnt.events import Observer, ignore
+from netclnt.pacing import Pace
 from netclnt.protocols import Source
 from netclnt.sftp.address import Parent, parse_parent
+from netclnt.sftp.flow import IN_FLIGHT, IN_FLIGHT_EACH, Flow, connections_worth
 from netclnt.sftp.hostkeys import check_fingerprint
 from netclnt.sftp.identity import Login
 from netclnt.sftp.openssh import OpensshTransport
 from netclnt.sftp.parallel import Parallel
-from netclnt.sftp.reader import IN_FLIGHT, SftpSource
+from netclnt.sftp.reader import SftpSource
 from netclnt.sftp.retry import Retrying
 from netclnt.sftp.transport import Transport
 
@@ -24,6 +27,12 @@ __all__ = ["TRANSPORTS", "Parent", "TransportName", "open_source", "parse_parent
 
 TransportName = Literal["paramiko", "openssh"]
 TRANSPORTS: tuple[TransportName, ...] = ("paramiko", "openssh")
+
+_MOST = {"paramiko": 4, "openssh": 8}
+"""Connections on a long line, unless told otherwise: ssh has a window of 2 MiB, and no way to ask for a larger one."""
+
+_SHORT = {"paramiko": 1, "openssh": 2}
+"""Connections on a thick, short line: each ssh is a process with a core of its own; paramiko's threads share one lock."""
 
 
 def open_source(
@@ -35,16 +44,16 @@ def open_source(
     host_key: str | None = None,
     timeout: float = 30.0,
     retry_budget: float = 300.0,
-    connections: int = 1,
-    in_flight: int = IN_FLIGHT,
+    connections: int = 0,
+    pace: Pace | None = None,
     observer: Observer = ignore,
 ) -> Source:
     """The store at ``parent``. Nothing is contacted, and no SSH library loaded, before the first read; the caller closes it.
 
     ``identity`` is a private key's file (default: the agent's and the user's own); ``known_hosts`` a file instead of the
     user's and the system's; ``host_key`` the server's fingerprint ``SHA256:…``, which then alone counts. ``timeout`` is the
-    longest standstill in seconds, ``retry_budget`` the longest time in seconds from the line's first trouble to giving up,
-    ``in_flight`` the bytes asked for at a time on each of ``connections``. Raises BadArgument.
+    longest standstill in seconds, ``retry_budget`` the longest time in seconds from the line's first trouble to giving up.
+    ``connections`` 0 = as many as the line turns out to be worth. ``pace`` caps all of them together. Raises BadArgument.
     """
     login = Login(
         identity=Path(identity) if identity is not None else None,
@@ -61,8 +70,20 @@ def open_source(
 
         return ParamikoTransport(parent, login, timeout=timeout)
 
-    def one() -> Source:
-        return SftpSource(line, parent, timeout=timeout, in_flight=in_flight)
+    most = connections or _MOST[transport]
+    each = min(IN_FLIGHT_EACH, IN_FLIGHT // most)
+    flow = Flow(each)
+    flows = WeakSet([flow])
 
-    first = Retrying(one, budget=retry_budget, observer=observer)
-    return Parallel(first, one, connections=connections, in_flight=in_flight) if connections > 1 else first
+    def one(flow: Flow) -> Source:
+        return SftpSource(line, parent, timeout=timeout, flow=flow, pace=pace)
+
+    def spare() -> Source:
+        flows.add(another := Flow(each))
+        return one(another)
+
+    def worth() -> int:
+        return connections or connections_worth(list(flows), short=_SHORT[transport], most=most)
+
+    first = Retrying(lambda: one(flow), budget=retry_budget, observer=observer)
+    return Parallel(first, spare, worth=worth, in_flight=each) if most > 1 else first

@@ -1,7 +1,6 @@
-"""Two buffers that let paramiko's thread and the reader's take turns less often.
+"""Buffers between a transport and the reader, made so that a byte is copied seldom and threads take turns seldom.
 
-Both threads share one interpreter lock, so each needless system call and wake-up between them costs more than the copy it
-saves: with these in place paramiko's transport moves about half as much again.
+All threads share one interpreter lock, so each needless system call, copy and wake-up between them costs more than it seems to.
 """
 
 from __future__ import annotations
@@ -9,15 +8,36 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-_AHEAD = 256 * 1024
-_BATCH = 64 * 1024
+from netclnt.model import Bytes
+
+_SLAB = 1024 * 1024
+_ROOM = 64 * 1024
+_AHEAD = 1024 * 1024
+_BATCH = 256 * 1024
 _SHORT = 16 * 1024
 _PAUSE = 0.05
 
 
+class Slab:
+    """Memory to receive into: handed out piece by piece, never twice, and free when the last piece is forgotten."""
+
+    def __init__(self) -> None:
+        self._left = memoryview(b"")
+
+    def fill(self, receive: Callable[[memoryview], int], *, least: int = _ROOM) -> memoryview:
+        """What ``receive`` put into a place of at least so many bytes; it says how many."""
+        if len(self._left) < least:
+            self._left = memoryview(bytearray(max(least, _SLAB)))
+        count = receive(self._left)
+        filled, self._left = self._left[:count], self._left[count:]
+        return filled
+
+
 class ReadAhead:
-    """A socket that receives up to 256 KiB at once, where paramiko asks for each packet's head and body in turn."""
+    """A socket that receives as much as there is, up to a megabyte, where an SSH library asks for each packet's head and body."""
 
     def __init__(self, wrapped: socket.socket) -> None:
         self._wrapped = wrapped
@@ -32,25 +52,61 @@ class ReadAhead:
         self._start = end
         return data
 
+    def peek(self, count: int) -> memoryview:
+        """The next ``count`` bytes in one piece, as they are until the next call; :meth:`skip` goes past them. Raises EOFError
+        at the end of the stream, and what the socket raises (then nothing is lost)."""
+        if self._start + count > len(self._buffer):
+            self._move(count)
+        while self._end - self._start < count:
+            received = self._wrapped.recv_into(self._buffer[self._end :])
+            if not received:
+                raise EOFError
+            self._end += received
+        return self._buffer[self._start : self._start + count]
+
+    def skip(self, count: int) -> None:
+        self._start += count
+        if self._start == self._end:
+            self._start = self._end = 0
+
+    def _move(self, count: int) -> None:
+        """Begin the buffer with what is left, so that ``count`` bytes fit."""
+        left = bytes(self._buffer[self._start : self._end])
+        if count > len(self._buffer):
+            self._buffer = memoryview(bytearray(count))
+        self._start, self._end = 0, len(left)
+        self._buffer[: self._end] = left
+
     def __getattr__(self, name: str) -> object:
         return getattr(self._wrapped, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What a channel received, as it lies; its length is that of all bytes, which is all that a channel wants to know."""
+
+    parts: Sequence[Bytes]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
 
 
 class Pipe:
     """Takes the place of a channel's ``in_buffer`` (paramiko's BufferedPipe), of which it has what a channel calls.
 
-    A reader is woken for 64 KiB, for a short piece (the end of an answer), at the end of the stream, and otherwise a
+    A reader is woken for 256 KiB, for a short piece (the end of an answer), at the end of the stream, and otherwise a
     twentieth of a second after something came.
     """
 
     def __init__(self) -> None:
         self._ready = threading.Condition(threading.Lock())
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[Bytes] = deque()
         self._size = 0
         self._short = False
         self._closed = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: Bytes) -> None:
         with self._ready:
             self._parts.append(data)
             self._size += len(data)
@@ -58,19 +114,18 @@ class Pipe:
             if self._short or self._size >= _BATCH:
                 self._ready.notify_all()
 
-    def read(self, limit: int, _timeout: float | None = None) -> bytes:
-        """At least one byte and hardly more than ``limit``; empty at the end of the stream; waits as long as it takes."""
+    def read(self, _limit: int, _timeout: float | None = None) -> Pieces:
+        """All there is, at least one byte; nothing at the end of the stream; waits as long as it takes. The channel's window
+        bounds it."""
         with self._ready:
             while not (self._closed or self._short or self._size >= _BATCH):
                 if not self._ready.wait(_PAUSE) and self._size:
                     break
-            taken = []
-            while self._parts and limit > 0:
-                taken.append(self._parts.popleft())
-                limit -= len(taken[-1])
-            self._size = sum(map(len, self._parts))
-            self._short = self._short and bool(self._parts)
-            return b"".join(taken)
+            taken = Pieces(list(self._parts), self._size)
+            self._parts.clear()
+            self._size = 0
+            self._short = False
+            return taken
 
     def read_ready(self) -> bool:
         return self._size > 0

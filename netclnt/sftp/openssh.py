@@ -120,16 +120,16 @@ class OpensshTransport:
             except OSError as error:
                 raise self._failure() from error
 
-    def receive(self, limit: int) -> bytes:
+    def receive(self) -> Sequence[bytes]:
         with self._call():
             try:
-                data = os.read(self._stream("stdout"), min(limit, _PIPE))
+                data = os.read(self._stream("stdout"), _PIPE)
             except OSError as error:
                 raise self._failure() from error
             if not data:
                 raise self._failure()
             self._heard = True
-            return data
+            return (data,)
 
     def close(self) -> None:
         # May run in a signal handler atop of a call to receive: it never waits for a lock. The child's death ends the call.

@@ -18,6 +18,9 @@ from netclnt.sftp.retry import RETRIED, Unanswered
 
 R = TypeVar("R", bound=Range)
 
+_THREADS = 64
+"""More than there are ever connections: one for each that is put to work."""
+
 _PAUSE = 60.0
 """Seconds before a spare connection is tried again after one was refused or broke."""
 
@@ -34,11 +37,11 @@ class _Line:
 class _Run(Generic[R]):
     """One fetch: ranges to do, results, and the workers on it. The queues hold no more than the consumer's thread lets in."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self) -> None:
         self.todo: SimpleQueue[R | None] = SimpleQueue()
         self.results: SimpleQueue[tuple[R, bytes] | Future[_Line | None]] = SimpleQueue()
         self.busy: list[_Line] = []
-        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="sftp")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="sftp")
         self._stopped = False
 
     def start(self, line: _Line) -> None:
@@ -81,15 +84,16 @@ class _Run(Generic[R]):
 
 
 class Parallel:
-    """A :class:`~netclnt.protocols.Source` over up to ``connections`` others. The iterable is read in the consumer's thread.
+    """A :class:`~netclnt.protocols.Source` over as many others as ``worth`` says by then. The iterable is read in the consumer's
+    thread.
 
     ``first`` counts: its errors are the fetch's. ``spare`` makes one source more, used when those there have ``in_flight``
     bytes each to do already; one that is refused or breaks is left out, and none made for the next minute.
     """
 
-    def __init__(self, first: Source, spare: Callable[[], Source], *, connections: int, in_flight: int) -> None:
+    def __init__(self, first: Source, spare: Callable[[], Source], *, worth: Callable[[], int], in_flight: int) -> None:
         self._make_spare = spare
-        self._connections_wanted = connections
+        self._worth = worth
         self._in_flight = in_flight
         self._first = _Line(first, spare=False)
         self._spares: list[_Line] = []
@@ -115,7 +119,7 @@ class Parallel:
             return self._first.source.read_file(path, limit=limit)
 
     def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
-        run: _Run[R] = _Run(self._connections_wanted)
+        run: _Run[R] = _Run()
         feed = iter(ranges)
         more, count, ahead = True, 0, 0
         try:
@@ -152,7 +156,7 @@ class Parallel:
             run.start(self._first)
             return
         enough = ahead > self._in_flight * len(run.busy)
-        if not enough or len(run.busy) >= self._connections_wanted or time.monotonic() < self._pause_until:
+        if not enough or len(run.busy) >= self._worth() or time.monotonic() < self._pause_until:
             return
         idle = [line for line in self._spares if line not in run.busy]
         if not idle:

@@ -22,16 +22,18 @@ from netclnt.errors import (
     NetclntError,
     Unreachable,
 )
+from netclnt.model import Bytes
 from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
-from netclnt.sftp.buffers import Pipe, ReadAhead
+from netclnt.sftp.buffers import Pieces, Pipe, ReadAhead
 from netclnt.sftp.hostkeys import Verdict
 from netclnt.sftp.identity import Login
+from netclnt.sftp.packets import Packets
 from netclnt.sftp.transport import WHAT
 
 _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_WINDOW = 16 * 1024 * 1024
-_PACKET = 32 * 1024
+_WINDOW = 32 * 1024 * 1024
+_PACKET = 128 * 1024
 _KEEPALIVE = 15
 _PATIENCE = 4
 """paramiko's own time-outs are this many times ours, so that the watchdog is always first and knows the cause."""
@@ -75,18 +77,18 @@ class ParamikoTransport:
         except _FOREIGN as error:
             raise self._broken(_text(error)) from error
 
-    def receive(self, limit: int) -> bytes:
+    def receive(self) -> Sequence[Bytes]:
         channel = self._channel
         if channel is None:
             raise self._broken("not connected")
         try:
-            data = channel.recv(limit)
+            data = cast(Pieces, channel.recv(_WINDOW))
         except _FOREIGN as error:
             raise self._broken(_text(error)) from error
         if not data:
             saved = self._ssh.get_exception() if self._ssh is not None else None
             raise self._broken(_text(saved) if saved is not None else "the server closed the connection")
-        return data
+        return data.parts
 
     def close(self) -> None:
         # No lock and no call into paramiko that takes one: this may run in a signal handler, atop of a call to receive.
@@ -132,7 +134,9 @@ class ParamikoTransport:
         assert self._socket is not None
         with self._refusals():
             ahead = cast(socket.socket, ReadAhead(self._socket))
-            ssh = paramiko.Transport(ahead, default_window_size=_WINDOW, default_max_packet_size=_PACKET)
+            ssh = paramiko.Transport(
+                ahead, default_window_size=_WINDOW, default_max_packet_size=_PACKET, packetizer_class=Packets
+            )
             patience = self._timeout * _PATIENCE
             ssh.banner_timeout = ssh.handshake_timeout = ssh.auth_timeout = ssh.channel_timeout = patience
             options = ssh.get_security_options()
@@ -190,7 +194,10 @@ class ParamikoTransport:
     def _subsystem(self, ssh: paramiko.Transport) -> paramiko.Channel:
         with self._refusals():
             channel = ssh.open_session()
-            channel.in_buffer = cast(Any, Pipe())  # nothing comes before the subsystem is asked for
+            pipe = Pipe()
+            channel.in_buffer = cast(Any, pipe)  # nothing comes before the subsystem is asked for
+            packets = cast(Packets, ssh.packetizer)
+            packets.channel, packets.take = channel.chanid, pipe.feed
             try:
                 channel.invoke_subsystem("sftp")
             except paramiko.SSHException as error:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, SourceMissing
 from netclnt.model import SIZE_MAX, Range, check_range
 from netclnt.naming import check_path
+from netclnt.pacing import Pace
 from netclnt.sftp import wire
 from netclnt.sftp.address import Parent
+from netclnt.sftp.flow import READ_MIN, Flow, Mark
 from netclnt.sftp.session import Session
 from netclnt.sftp.transport import Transport
-from netclnt.sftp.wire import READ_MAX, Answer, Nonsense, Status, StatusCode
+from netclnt.sftp.wire import READ_MAX, Answer, Limits, Nonsense, Status, StatusCode, bytes_on_the_line
 
 R = TypeVar("R", bound=Range)
 
-IN_FLIGHT = 16 * READ_MAX
-"""Bytes asked for and not yet answered, unless told otherwise: 16 of the longest requests."""
-
-REQUESTS_MAX = 128
-READ_MIN = 32 * 1024
-"""Every server answers as many bytes at once (draft, section 3): shorter answers never make requests shorter than this."""
+REQUESTS_MAX = 256
 
 HANDLES = 64
 """Most files open at the server at a time, if it allows twice as many."""
+
+_HANDLES_UNTOLD = 4
+"""The same before the server has told its limits."""
+
+_LOGIN = 4096
+"""Bytes that come with a login, about."""
+
+_SLACK = 0.25
+"""Seconds of a cap to have in flight more than the round trip asks for."""
+
+_SMALL_ANSWER = 80
+"""Bytes of an answer without a payload, on an encrypted line, about."""
 
 _OF_THE_FILE = (StatusCode.NO_SUCH_FILE, StatusCode.PERMISSION_DENIED, StatusCode.FAILURE)
 
@@ -51,21 +61,20 @@ class _Assembly(Generic[R]):
     range: R
     missing: int
     asked: int = 0
-    pieces: dict[int, bytes] = field(default_factory=dict)
+    pieces: dict[int, Sequence[memoryview]] = field(default_factory=dict)
 
-    def add(self, offset: int, data: bytes) -> None:
+    def add(self, offset: int, data: wire.Data) -> None:
         if self.work.over:
             return
-        self.pieces[offset] = data
-        self.missing -= len(data)
+        self.pieces[offset] = data.parts
+        self.missing -= data.size
         if not self.missing:
             self.work.done.append((self.range, self._joined()))
             self.work.under_way -= 1
 
     def _joined(self) -> bytes:
-        if len(self.pieces) == 1:
-            return self.pieces.popitem()[1]
-        return b"".join(self.pieces[offset] for offset in sorted(self.pieces))
+        parts, self.pieces = self.pieces, {}
+        return b"".join(chain.from_iterable(parts[offset] for offset in sorted(parts)))
 
 
 @dataclass(slots=True, eq=False)
@@ -92,19 +101,28 @@ class _File:
 class SftpSource:
     """A :class:`~netclnt.protocols.Source` over one transport, made and opened with the first read, and closed with it.
 
-    ``timeout`` is in seconds, as in :class:`~netclnt.sftp.session.Session`; ``in_flight`` bounds the bytes asked for and not
-    yet answered. A fetch may be begun from within the iterable of another one. Errors of the line close the source for good.
+    ``timeout`` is in seconds, as in :class:`~netclnt.sftp.session.Session`. ``flow`` says how much to ask for ahead of the
+    answers, and is told how they come; ``pace`` caps what is asked for, with all who share it. A fetch may be begun from
+    within the iterable of another one. Errors of the line close the source for good.
     """
 
     def __init__(
-        self, make_transport: Callable[[], Transport], parent: Parent, *, timeout: float, in_flight: int = IN_FLIGHT
+        self,
+        make_transport: Callable[[], Transport],
+        parent: Parent,
+        *,
+        timeout: float,
+        flow: Flow | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._session = Session(make_transport, address=str(parent), timeout=timeout)
         self._parent = parent
-        self._in_flight = in_flight
+        self._flow = flow or Flow()
+        self._pace = pace or Pace()
+        self._closed = False
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._chunk = READ_MAX
-        self._handles = HANDLES
+        self._handles = _HANDLES_UNTOLD
         self._open = 0
         self._reads = 0
         self._asked = 0
@@ -123,7 +141,9 @@ class SftpSource:
         return self._bytes_received
 
     def close(self) -> None:
+        self._closed = True
         self._session.close()
+        self._pace.wake()
 
     def read_file(self, path: str, *, limit: int) -> bytes:
         check_path(path)
@@ -160,7 +180,7 @@ class SftpSource:
 
     def _refill(self, work: _Work[R], feed: Iterator[R]) -> bool:
         """Ask for more while bytes in flight allow; False when ``feed`` is at its end."""
-        while work.error is None and self._asked < self._in_flight and self._reads < REQUESTS_MAX:
+        while work.error is None and self._asked < self._flow.window and self._reads < REQUESTS_MAX:
             if work.splitting is not None:
                 if not self._ask_piece(work, work.splitting):
                     break
@@ -181,12 +201,13 @@ class SftpSource:
         """Ask for the next bytes of a range; False if they, or one more open file, must wait for answers to others."""
         self._start()
         wanted = assembly.range
-        length = min(self._chunk, wanted.length - assembly.asked)
-        if self._asked and self._asked + length > self._in_flight:
+        length = min(self._longest(), wanted.length - assembly.asked)
+        if self._asked and self._asked + length > self._allowed(length):
             return False
         file = self._file(wanted.path)
         if file is None:
             return False
+        self._take(bytes_on_the_line(length))
         piece = _Read(file, assembly, wanted.offset + assembly.asked, length)
         assembly.asked += length
         if assembly.asked == wanted.length:
@@ -203,18 +224,38 @@ class SftpSource:
             file.backlog.append(piece)
             return
         encode = partial(wire.read, handle=file.handle, offset=piece.offset, length=piece.length)
-        self._session.ask(encode, partial(self._answered, piece))
+        self._session.ask(encode, partial(self._answered, piece, self._flow.mark()))
 
-    def _answered(self, piece: _Read, answer: Answer) -> None:
+    def _longest(self) -> int:
+        """Bytes to ask for at once."""
+        return self._pace.longest_request(min(self._chunk, self._flow.request))
+
+    def _allowed(self, length: int) -> int:
+        """Bytes that may be in flight when ``length`` are asked for: two requests at the least, and under a cap no more than it
+        lets through in about two round trips."""
+        window, rate = self._flow.window, self._pace.rate
+        if rate is None:
+            return window
+        return max(2 * length, min(window, int(rate * (2 * (self._flow.round_trip or 0) + _SLACK))))
+
+    def _take(self, count: int) -> None:
+        """Take bytes of the cap, waiting for them if need be; what was asked for so far goes out before."""
+        if self._pace.rate is not None:
+            self._session.flush()
+            self._session.rest()
+            self._pace.take(count, given_up=lambda: self._closed)
+
+    def _answered(self, piece: _Read, mark: Mark, answer: Answer) -> None:
         match answer:
-            case wire.Data(data=data) if 0 < len(data) <= piece.length:
-                self._bytes_received += len(data)
-                piece.owner.add(piece.offset, data)
-                self._asked -= len(data)
-                piece.offset += len(data)
-                piece.length -= len(data)
+            case wire.Data(size=size) if 0 < size <= piece.length:
+                self._bytes_received += size
+                self._flow.received(mark, size)
+                piece.owner.add(piece.offset, answer)
+                self._asked -= size
+                piece.offset += size
+                piece.length -= size
                 if piece.length and not piece.owner.work.over:
-                    self._chunk = max(READ_MIN, min(self._chunk, len(data)))
+                    self._chunk = max(READ_MIN, min(self._chunk, size))
                     self._send(piece)
                     return
             case Status() if answer.code is not StatusCode.OK:
@@ -239,12 +280,13 @@ class SftpSource:
     def _start(self) -> None:
         if self._session.started:
             return
-        self._session.start()
-        limits = self._session.limits
+        self._take(_LOGIN)
+        self._session.start(self._limit)
+
+    def _limit(self, limits: Limits) -> None:
         if limits.read:
             self._chunk = max(READ_MIN, min(READ_MAX, limits.read))
-        if limits.handles:
-            self._handles = max(1, min(HANDLES, limits.handles // 2))
+        self._handles = max(1, min(HANDLES, limits.handles // 2)) if limits.handles else HANDLES
 
     def _file(self, path: str) -> _File | None:
         """The file, open or about to be; None if too many others are in use."""
@@ -255,11 +297,14 @@ class SftpSource:
                 return None
             file = self._files[path] = _File(path)
             self._open += 1
-            self._session.ask(partial(wire.open_file, path=self._parent.path(path)), partial(self._opened, file))
+            self._pace.charge(2 * _SMALL_ANSWER)  # for this and for the CLOSE
+            encode = partial(wire.open_file, path=self._parent.path(path))
+            self._session.ask(encode, partial(self._opened, file, self._flow.mark()))
         self._files.move_to_end(path)
         return file
 
-    def _opened(self, file: _File, answer: Answer) -> None:
+    def _opened(self, file: _File, mark: Mark, answer: Answer) -> None:
+        self._flow.returned(mark)
         backlog, file.backlog = file.backlog, []
         match answer:
             case wire.Handle(handle=handle):
@@ -334,26 +379,28 @@ class SftpSource:
         content = bytearray()
         while True:
             data = self._payload(path, answer, limit + 1 - len(content))
+            self._pace.charge(bytes_on_the_line(len(data)))
             content += data
             largest = max(len(content), size)
             if largest > limit:
                 raise ForbiddenValue(what=f"size of {path}", value=str(largest), rule=f"at most {limit} bytes")
             if not data or len(content) == size:
                 break
+            self._take(0)
             answer = self._session.call(self._next_read(handle, len(content), limit))
         if len(content) < size:
             raise Damaged(what="file of the store", where=path, problem=f"it ends after {len(content)} of {size} bytes")
         return bytes(content)
 
     def _next_read(self, handle: bytes, offset: int, limit: int) -> Callable[[int], bytes]:
-        return partial(wire.read, handle=handle, offset=offset, length=min(self._chunk, limit + 1 - offset))
+        return partial(wire.read, handle=handle, offset=offset, length=min(self._longest(), limit + 1 - offset))
 
     def _payload(self, path: str, answer: Answer, asked: int) -> bytes:
         """Empty at the end of the file."""
         match answer:
-            case wire.Data(data=data) if 0 < len(data) <= asked:
-                self._bytes_received += len(data)
-                return data
+            case wire.Data(size=size) if 0 < size <= asked:
+                self._bytes_received += size
+                return b"".join(answer.parts)
             case Status(code=StatusCode.EOF):
                 return b""
             case Status() if answer.code is not StatusCode.OK:
@@ -367,8 +414,8 @@ def _ignored(_: Answer) -> None:
 
 def _described(answer: Answer) -> str:
     match answer:
-        case wire.Data(data=data):
-            return f"{len(data)} bytes of DATA"
+        case wire.Data(size=size):
+            return f"{size} bytes of DATA"
         case Status(code=code):
             return f"STATUS {code.name}"
     return type(answer).__name__.upper()

@@ -10,7 +10,6 @@ from netclnt.sftp import wire
 from netclnt.sftp.transport import WHAT, Transport, Watchdog
 from netclnt.sftp.wire import Answer, Limits, Nonsense
 
-_RECEIVE = 4 * 1024 * 1024
 _PROGRESS = 16 * 1024
 _IDS = 1 << 32
 _SUPPORTED = "SFTP version 3"
@@ -39,28 +38,35 @@ class Session:
         self._last_id = 0
         self._unmarked = 0
         self._closed = False
+        self._greeted = False
         self.started = False
-        self.limits = Limits(packet=0, read=0, handles=0)
 
     @property
     def waiting(self) -> int:
         """Requests not yet answered."""
         return len(self._waiting)
 
-    def start(self) -> None:
-        """Connect, log in, agree on version 3, ask for the server's limits. Does nothing when that is done already."""
+    def start(self, limited: Callable[[Limits], None]) -> None:
+        """Connect, log in, and queue what begins a session. Does nothing when that is done already.
+
+        Nothing waits for the server's version: requests are handled in order, so that the first ones go out with INIT, and
+        the version is checked before any answer. ``limited`` gets the server's limits; a server that does not
+        know the question says just that, and then has none.
+        """
         if self.started:
             return
         self._guarded(self._connect)
         self.started = True
         self.progress()
         self._outbox.append(wire.init())
-        self.flush()
-        version = self._guarded(self._version)
-        if version.extensions.get(wire.LIMITS) == b"1":
-            answer = self.call(lambda request: wire.extended(request, wire.LIMITS))
+
+        def answered(answer: Answer) -> None:
             if isinstance(answer, wire.ExtendedReply):
-                self.limits = self._guarded(lambda: wire.parse_limits(answer.payload))
+                limited(wire.parse_limits(answer.payload))
+            else:
+                limited(Limits(packet=0, read=0, handles=0))
+
+        self.ask(lambda request: wire.extended(request, wire.LIMITS), answered)
 
     def ask(self, encode: Callable[[int], bytes], answered: Callable[[Answer], None]) -> None:
         """Queue a request, to go out with the next :meth:`flush`. ``answered`` may raise Nonsense, nothing else."""
@@ -148,7 +154,7 @@ class Session:
     def _line_broken(self, cause: str) -> LineBroken:
         return LineBroken(what=WHAT, address=self.address, cause=cause)
 
-    def _version(self) -> wire.Version:
+    def _greet(self) -> None:
         try:
             while (first := self._inbox.next()) is None:
                 self._receive()
@@ -156,10 +162,12 @@ class Session:
             raise Incompatible(what="SFTP server", found=str(error), supported=_SUPPORTED) from error
         if not isinstance(first, wire.Version) or first.version != wire.VERSION:
             raise Incompatible(what="SFTP server", found=repr(first)[:80], supported=_SUPPORTED)
+        self._greeted = True
         self.progress()
-        return first
 
     def _receive_answers(self) -> None:
+        if not self._greeted:
+            self._greet()
         while (answer := self._inbox.next()) is None:
             self._receive()
         while answer is not None:
@@ -167,9 +175,9 @@ class Session:
             answer = self._inbox.next()
 
     def _receive(self) -> None:
-        data = self._line.receive(_RECEIVE)
-        self._inbox.feed(data)
-        self._unmarked += len(data)
+        for piece in self._line.receive():
+            self._inbox.feed(piece)
+            self._unmarked += len(piece)
         if self._unmarked >= _PROGRESS:
             self.progress()
 

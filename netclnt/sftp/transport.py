@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from netclnt.model import Bytes
 
 WHAT = "store"
 """How errors name the other end of this edge."""
@@ -20,9 +22,11 @@ class Transport(Protocol):
     def send(self, data: bytes) -> None:
         """Send all of it. Raises LineBroken."""
 
-    def receive(self, limit: int) -> bytes:
-        """Wait for 1 to ``limit`` bytes. Raises LineBroken at the end of the stream; a transport that learns only now
-        that it could not connect or log in raises what :meth:`open` would have."""
+    def receive(self) -> Sequence[Bytes]:
+        """Wait for what comes next, at least one byte, in one or more pieces that nobody changes any more.
+
+        Raises LineBroken at the end of the stream; a transport that learns only now that it could not connect or log
+        in raises what :meth:`open` would have."""
 
     def close(self) -> None:
         """End the connection, and any call under way in another thread. Idempotent."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from netclnt.model import Bytes
 
 VERSION = 3
 READ_MAX = 261_120
@@ -29,6 +31,10 @@ _U32 = struct.Struct(">I")
 _HEAD = struct.Struct(">IBI")
 _SMALL = 4096
 _LIMITS = struct.Struct(">QQQQ")
+
+_SSH_PACKET = 32 * 1024
+_AROUND_PACKET = 41
+_AROUND_DATA = 13
 
 
 class Nonsense(Exception):
@@ -87,8 +93,11 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Data:
+    """``size`` bytes in ``parts``, as they lie in the buffers that they were received into: whoever wants them joins them."""
+
     id: int
-    data: bytes
+    parts: Sequence[memoryview]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +173,25 @@ def _string(data: bytes) -> bytes:
 # --- answers
 
 
+def bytes_on_the_line(payload: int) -> int:
+    """About what an answer with so many bytes takes on an encrypted line: DATA's own fields, and for each SSH packet its length,
+    channel, padding (12 of 4 to 19 bytes) and tag, as with aes128-gcm (RFC 4253, section 6; RFC 4254, section 5.2; RFC 5647)."""
+    inside = payload + _AROUND_DATA
+    return inside + (1 + (inside - 1) // _SSH_PACKET) * _AROUND_PACKET
+
+
 class Inbox:
-    """Cuts a stream of received bytes into answers; the payload of DATA is copied once."""
+    """Cuts a stream of received bytes into answers. What is fed must not change as long as an answer refers to it."""
 
     def __init__(self) -> None:
         self._parts: deque[memoryview] = deque()
         self._size = 0
         self._length: int | None = None
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: Bytes) -> None:
         self._size += len(data)
         if self._parts and len(data) + len(self._parts[-1]) <= _SMALL:
-            data = bytes(self._parts.pop()) + data  # a server that trickles single bytes must not cost an object for each
+            data = bytes(self._parts.pop()) + bytes(data)  # a server that trickles single bytes must not cost an object for each
         self._parts.append(memoryview(data))
 
     def next(self) -> Version | Answer | None:
@@ -192,12 +208,15 @@ class Inbox:
             request, size = struct.unpack(">II", self._take(8))
             if size != length - 9:
                 raise Nonsense(f"DATA of {size} bytes in a packet of {length}")
-            return Data(request, self._take(size))
+            return Data(request, self._cut(size), size)
         return _decode(kind, self._take(length - 1))
 
     def _take(self, count: int) -> bytes:
+        return b"".join(self._cut(count))
+
+    def _cut(self, count: int) -> list[memoryview]:
         self._size -= count
-        taken = []
+        taken: list[memoryview] = []
         while count:
             part = self._parts[0]
             if len(part) <= count:
@@ -207,7 +226,7 @@ class Inbox:
                 taken.append(part[:count])
                 self._parts[0] = part[count:]
                 count = 0
-        return b"".join(taken)
+        return taken
 
 
 def _checked_length(head: bytes) -> int:

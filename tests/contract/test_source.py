@@ -16,10 +16,10 @@ from netclnt.memory.source import MemorySource
 from netclnt.model import Range
 from netclnt.protocols import Source
 from netclnt.sftp import open_source, parse_parent
-from netclnt.sftp.reader import IN_FLIGHT
+from netclnt.sftp.flow import IN_FLIGHT
 from tests.support.sshd import Sshd
 
-KINDS = ("memory", "paramiko", "openssh", "paramiko-2", "openssh-2")
+KINDS = ("memory", "paramiko", "openssh", "paramiko-2", "openssh-2", "paramiko-0")
 BIG = 3_000_017
 
 
@@ -58,7 +58,7 @@ def directory_place(kind: str, sshd: Sshd, directory: Path) -> Place:
         known_hosts=sshd.known_hosts,
         timeout=20,
         retry_budget=0,
-        connections=int(connections or 1),
+        connections=int(connections or 1),  # 0: as many as the line is worth
     )
     return Place(source, put, lambda path: (store / path).unlink())
 

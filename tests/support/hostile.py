@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from netclnt.errors import LineBroken
@@ -145,14 +145,14 @@ class SocketTransport:
         except OSError as error:
             raise LineBroken(what="store", address="socket", cause=str(error)) from error
 
-    def receive(self, limit: int) -> bytes:
+    def receive(self) -> Sequence[bytes]:
         try:
-            received = self._end.recv(limit)
+            received = self._end.recv(1 << 20)
         except OSError as error:
             raise LineBroken(what="store", address="socket", cause=str(error)) from error
         if not received:
             raise LineBroken(what="store", address="socket", cause="end of the stream")
-        return received
+        return (received,)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

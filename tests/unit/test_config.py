@@ -110,8 +110,13 @@ def test_L6_a_problem_is_told_where_the_value_was_given():
         ("select", "debian"),
         ("select", [1]),
         ("transport", "rsync"),
-        ("connections", 0),
+        ("connections", -1),
         ("connections", 17),
+        ("bwlimit", "fast"),
+        ("bwlimit", "10Mbit"),
+        ("bwlimit", "12B"),
+        ("bwlimit", -1),
+        ("bwlimit", True),
         ("timeout", "soon"),
         ("timeout", float("nan")),
         ("host_key", "SHA256:short"),
@@ -235,3 +240,24 @@ def test_a_flag_wins_over_the_other_key_that_means_the_same():
     config = resolve(SlaveConfig, flags, file, path=Path("/c"))
     assert (config.host_key, config.known_hosts) == (pin, None)
     assert (config.password_file, config.password_command) == (Path("/run/password"), None)
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [
+        (512, 512 << 10),
+        ("512", 512 << 10),
+        ("31250B", 31250),
+        ("10M", 10 << 20),
+        ("1.5m", 1.5 * (1 << 20)),
+        (1.5, 1536),
+        ("2G", 2 << 30),
+        ("off", None),
+        ("0", None),
+        (0, None),
+    ],
+)
+def test_a_cap_is_written_as_in_rclone(told, rate):
+    assert slave(bwlimit=told).bwlimit == rate
+    environment = from_environment(SlaveConfig, {"NETCLNT_BWLIMIT": str(told)})
+    assert resolve(SlaveConfig, environment, from_table(SlaveConfig, SLAVE), path=PATH).bwlimit == rate

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,8 +14,10 @@ import pytest
 
 from netclnt.errors import Damaged, DeadlinePassed, ForbiddenValue, Incompatible, LineBroken, SourceMissing
 from netclnt.model import Range
+from netclnt.pacing import Pace
 from netclnt.sftp.address import Parent
-from netclnt.sftp.reader import HANDLES, IN_FLIGHT, READ_MIN, SftpSource
+from netclnt.sftp.flow import IN_FLIGHT_EACH, READ_MIN, Flow
+from netclnt.sftp.reader import HANDLES, SftpSource
 from netclnt.sftp.wire import READ_MAX
 from tests.support import hostile
 from tests.support.hostile import CLOSE, CUT, EXTENDED, OPEN, READ, Request, Server
@@ -85,7 +89,7 @@ def test_never_more_in_flight_than_allowed(serve):
         held.clear()
         return answers
 
-    server, source = serve(hoard, in_flight=bound)
+    server, source = serve(hoard, flow=Flow(bound))
     assert_whole(source, ranges(100_000))
 
 
@@ -96,7 +100,7 @@ def test_answers_may_come_in_any_order(serve):
         if request.kind != READ:
             return None
         held.insert(0, server.honest(request))
-        if len(held) < 6 and request.offset + request.length < len(CONTENT):
+        if len(held) < 4 and request.offset + request.length < len(CONTENT):
             return b""
         answers = b"".join(held)
         held.clear()
@@ -110,7 +114,7 @@ def test_short_answers_are_asked_for_again_and_learnt_from(serve):
     server, source = serve(lambda r: hostile.data(r.id, CONTENT[r.offset :][: min(r.length, 50_000)]) if r.kind == READ else None)
     assert_whole(source, ranges(400_000))
     assert_whole(source, ranges(400_000))
-    assert [r.length for r in reads(server)].count(READ_MAX) <= IN_FLIGHT // READ_MAX
+    assert [r.length for r in reads(server)].count(READ_MAX) <= IN_FLIGHT_EACH // READ_MAX
     assert max(r.length for r in reads(server)[-10:]) <= 50_000
 
 
@@ -137,7 +141,9 @@ def test_limits_of_the_server_are_asked_for_and_kept(serve):
 
     server, source = serve(limits, greeting=hostile.packet(2, struct.pack(">I", 3) + extension))
     assert_whole(source, ranges(200_000))
-    assert max(r.length for r in reads(server)) == 65_536
+    asked = len(reads(server))  # some of them with the question for the limits, which nothing waits for
+    assert_whole(source, ranges(200_000))
+    assert max(r.length for r in reads(server)[asked:]) == 65_536
     list(source.fetch(Range(f"packs/{n}", 0, 1) for n in range(10)))
     assert most_open(server) == 3
 
@@ -167,6 +173,47 @@ def test_answers_to_a_fetch_that_was_given_up_disturb_nobody(serve):
     next(fetch)
     fetch.close()
     assert_whole(source, ranges(300_000))
+
+
+def test_nothing_waits_for_the_greeting(serve):
+    """INIT, the question for the limits and the first OPENs go out in one flight."""
+    server, source = serve(lambda request: b"", greeting=b"")
+    fetch = source.fetch([Range("packs/a", 0, 10), Range("packs/b", 0, 10)])
+    asker = threading.Thread(target=_drain, args=(fetch,))
+    asker.start()
+    deadline = time.monotonic() + 20
+    while [r.kind for r in server.requests] != [EXTENDED, OPEN, OPEN] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    source.close()
+    asker.join()
+    assert [r.kind for r in server.requests] == [EXTENDED, OPEN, OPEN]
+
+
+def _drain(fetch: Iterator[object]) -> None:
+    with contextlib.suppress(LineBroken):
+        list(fetch)
+
+
+def test_under_a_cap_requests_are_small_and_few_in_flight(serve):
+    pace, flow = Pace(200_000), Flow()
+    server, source = serve(flow=flow, pace=pace)
+    list(source.fetch([Range("packs/a", 0, 100_000)]))
+    assert max(r.length for r in reads(server)) <= 20_000
+    pace.set_rate(None)
+    asked = len(reads(server))
+    assert_whole(source, ranges(700_000))
+    assert max(r.length for r in reads(server)[asked:]) > 100_000
+
+
+def test_closing_ends_the_wait_for_a_cap(serve):
+    pace = Pace(1024)
+    pace.charge(1 << 40)
+    _, source = serve(pace=pace)
+    asker = threading.Thread(target=_drain, args=(source.fetch([Range("packs/a", 0, 10)]),))
+    asker.start()
+    source.close()
+    asker.join(20)
+    assert not asker.is_alive()
 
 
 LIES: dict[str, hostile.Answer] = {
@@ -260,7 +307,7 @@ def test_D10_a_server_that_stands_still_passes_the_deadline(serve, stall):
 
 
 def test_D10_a_server_that_never_greets_passes_the_deadline(serve):
-    _, source = serve(greeting=b"", timeout=0.3)
+    _, source = serve(lambda request: b"", greeting=b"", timeout=0.3)
     with pytest.raises(DeadlinePassed):
         source.read_file("HEAD", limit=10)
 

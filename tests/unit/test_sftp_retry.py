@@ -184,7 +184,7 @@ def parallel() -> Iterator[Callable[..., Parallel]]:
     made: list[Parallel] = []
 
     def make(first: Callable[[], Source], spare: Callable[[], Source], connections: int = 3) -> Parallel:
-        made.append(Parallel(first(), spare, connections=connections, in_flight=5000))
+        made.append(Parallel(first(), spare, worth=lambda: connections, in_flight=5000))
         return made[-1]
 
     yield make

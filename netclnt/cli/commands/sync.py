@@ -58,7 +58,7 @@ PLAN_COLUMNS = (
                 "known_hosts",
                 "host_key",
             ),
-            *("connections", "threads", "timeout", "retry_budget", "lock_timeout", "report"),
+            *("connections", "bwlimit", "threads", "timeout", "retry_budget", "lock_timeout", "report"),
         ),
     ],
 )
