@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -150,3 +151,25 @@ class Directories:
         if self._opened >= 0:
             os.close(self._opened)
             self._opened = -1
+
+
+class ThreadDirectories:
+    """:class:`Directories` for each thread that asks. Does not own ``top``."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._local = threading.local()
+        self._all: list[Directories] = []
+
+    def open(self, path: str) -> int:
+        """A descriptor for the directory ``path``, valid until this thread's next call."""
+        directories: Directories | None = getattr(self._local, "directories", None)
+        if directories is None:
+            directories = self._local.directories = Directories(self._top)
+            self._all.append(directories)
+        return directories.open(path)
+
+    def close(self) -> None:
+        """Close what is open; later calls look anew. Nobody may be using any."""
+        for directories in self._all:
+            directories.close()

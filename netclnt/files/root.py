@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from netclnt.errors import StorageFailed
-from netclnt.files.confine import Directories, kind_at, open_beneath, open_regular, split
+from netclnt.files.confine import Directories, ThreadDirectories, kind_at, open_beneath, open_regular, split
 from netclnt.files.failures import reported
 from netclnt.files.lock import locked
-from netclnt.files.reader import FileReader
 from netclnt.files.preparing import inner
+from netclnt.files.reader import FileReader
 from netclnt.files.removal import names, remove
 from netclnt.files.showing import show
 from netclnt.files.staging import DirectoryStage
@@ -54,6 +54,7 @@ class DirectoryRoot:
 
     def __init__(self, area: WorkArea, *, writable: bool) -> None:
         self._area = area
+        self._live = ThreadDirectories(area.root)
         self._marker = read_marker(area.work) if area.work >= 0 else None
         if self._marker is None and writable:
             self._marker = make_marker(area.need_work(), area.path)
@@ -75,6 +76,7 @@ class DirectoryRoot:
         self.close()
 
     def close(self) -> None:
+        self._live.close()
         self._area.close()
 
     def lock(self, holder: str) -> AbstractContextManager[None]:
@@ -118,7 +120,10 @@ class DirectoryRoot:
             return kind
 
     def open(self, name: str, path: str) -> FileReader:
-        return self._reader(self._area.root, _join(check_name(name), path), _join(name, path), inside=path)
+        whole = _join(check_name(name), path)
+        parent, last = split(whole)
+        with reported("open", place := self._area.describe(whole)):
+            return FileReader(open_regular(self._live.open(parent), last, os.O_RDONLY), place, root=self._area.path, inner=path)
 
     def tree(self, name: str) -> Iterator[Entry]:
         parent, last = split(check_name(name))
@@ -146,14 +151,18 @@ class DirectoryRoot:
     def show(self, token: str, name: str, *, keep: str | None) -> None:
         """As the Protocol says. Missing parents are made (mode 0755). Raises ForeignFile where something else than a file or a
         directory lies at the image's place or on the way to it."""
+        self._live.close()  # other directories lie at their places afterwards
         show(self._area, check_token(token), check_name(name), keep=None if keep is None else check_token(keep))
 
     def kept(self) -> Sequence[str]:
         return self._tokens(KEPT)
 
     def open_kept(self, token: str, path: str) -> FileReader:
-        place = f"{KEPT}/{check_token(token)}/{inner(check_path(path) if path else path)}"
-        return self._reader(self._area.need_work(), place, f"{WORK_DIRECTORY}/{place}")
+        path = f"{KEPT}/{check_token(token)}/{inner(check_path(path) if path else path)}"
+        parent, last = split(path)
+        place = self._area.describe(f"{WORK_DIRECTORY}/{path}")
+        with reported("open", place), self._directory(self._area.need_work(), parent) as directory:
+            return FileReader(open_regular(directory, last, os.O_RDONLY), place)
 
     def drop(self, token: str) -> None:
         self._remove(KEPT, token)
@@ -172,12 +181,6 @@ class DirectoryRoot:
             yield opened
         finally:
             os.close(opened)
-
-    def _reader(self, top: int, path: str, shown: str, *, inside: str | None = None) -> FileReader:
-        parent, last = split(path)
-        place = self._area.describe(shown)
-        with reported("open", place), self._directory(top, parent) as directory:
-            return FileReader(open_regular(directory, last, os.O_RDONLY), place, root=self._area.path, inner=inside)
 
     def _tokens(self, kind: str) -> list[str]:
         if self._area.work < 0:

@@ -61,7 +61,7 @@ def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Fac
 
 
 def _is_still(files: StagedFiles, number: int, directories: Directories, replaced: _Replaced) -> bool:
-    """Whether a file is a second name of the live one at its path, which was not written to and has the attributes it is to have."""
+    """Whether a file is a second name of the live one at its path, and that was not written to and has the right attributes."""
     entry = files.entries[number]
     live = replaced.look(entry)
     if live is None or live.st_mtime_ns != files.linked[number] or stat.S_IMODE(live.st_mode) != entry.mode & PERMISSIONS:

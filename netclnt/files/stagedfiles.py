@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from netclnt.files.confine import Directories, split
+from netclnt.files.confine import ThreadDirectories, split
 from netclnt.files.descriptors import Descriptors
 from netclnt.files.preparing import SMALL, Prepared, inner
 from netclnt.files.reader import FileReader
@@ -36,12 +36,10 @@ class StagedFiles:
         self.entries = entries
         self.linked = prepared.linked
         """The mtime, in nanoseconds, that each file which has another name had before its content was looked at."""
-        self._stage = stage
         self._there = bytearray(prepared.there)
         self._large = Descriptors(self._open, limit)
         self._lock = threading.Lock()
-        self._local = threading.local()
-        self._directories: list[Directories] = []
+        self._directories = ThreadDirectories(stage)
         self._may_link = True
 
     def there(self, file: int) -> bool:
@@ -128,9 +126,7 @@ class StagedFiles:
     def close(self) -> None:
         """Close all descriptors. Nobody may be using one."""
         self._large.close()
-        while self._directories:
-            self._directories.pop().close()
-        self._local = threading.local()
+        self._directories.close()
 
     # --- inside
 
@@ -172,8 +168,4 @@ class StagedFiles:
     def _place(self, file: int) -> tuple[int, str]:
         """The directory that a file lies in, open until this thread asks for another one, and its name there."""
         parent, last = split(inner(self.entries[file].path))
-        directories: Directories | None = getattr(self._local, "directories", None)
-        if directories is None:
-            directories = self._local.directories = Directories(self._stage)
-            self._directories.append(directories)
-        return directories.open(parent), last
+        return self._directories.open(parent), last
