@@ -64,6 +64,10 @@ class ReadAhead:
             self._end += received
         return self._buffer[self._start : self._start + count]
 
+    def has(self, count: int) -> bool:
+        """Whether so many bytes are here already."""
+        return self._end - self._start >= count
+
     def skip(self, count: int) -> None:
         self._start += count
         if self._start == self._end:
@@ -95,8 +99,8 @@ class Pieces:
 class Pipe:
     """Takes the place of a channel's ``in_buffer`` (paramiko's BufferedPipe), of which it has what a channel calls.
 
-    A reader is woken for 256 KiB, for a short piece (the end of an answer), at the end of the stream, and otherwise a
-    twentieth of a second after something came.
+    A reader is woken for 256 KiB, for a short piece (the end of an answer), by :meth:`flush`, at the end of the stream, and
+    otherwise a twentieth of a second after something came.
     """
 
     def __init__(self) -> None:
@@ -112,6 +116,13 @@ class Pipe:
             self._size += len(data)
             self._short = self._short or len(data) < _SHORT
             if self._short or self._size >= _BATCH:
+                self._ready.notify_all()
+
+    def flush(self) -> None:
+        """Nothing more is to come at once."""
+        if self._size:
+            with self._ready:
+                self._short = self._size > 0
                 self._ready.notify_all()
 
     def read(self, _limit: int, _timeout: float | None = None) -> Pieces:

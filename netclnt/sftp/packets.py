@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from paramiko import Message, SSHException
 from paramiko.packet import NeedRekeyException, Packetizer
 
-from netclnt.sftp.buffers import ReadAhead, Slab
+from netclnt.sftp.buffers import Pipe, ReadAhead, Slab
 
 _CHANNEL_DATA = 94
 _HEAD = struct.Struct(">BBII")
@@ -25,12 +25,11 @@ _PACKET_MAX = 512 * 1024
 _REKEY_BYTES = 1 << 34
 """New keys after so many bytes: with AES-GCM OpenSSH itself waits for four times as many, and each time costs round trips."""
 
-Taker = Callable[[memoryview], None]
-
 
 class Packets(Packetizer):
     """A Packetizer over a :class:`~netclnt.sftp.buffers.ReadAhead`. The data of channel :attr:`channel` goes straight to
-    :attr:`take`; all other packets, and all of them with other ciphers, go paramiko's way."""
+    :attr:`pipe`, which is flushed before each wait for the
+    line; all other packets, and all of them with other ciphers, go paramiko's way."""
 
     def __init__(self, ahead: socket.socket) -> None:
         super().__init__(ahead)
@@ -40,7 +39,7 @@ class Packets(Packetizer):
         self._slab = Slab()
         self._count = self._received = 0
         self.channel = -1
-        self.take: Taker | None = None
+        self.pipe: Pipe | None = None
 
     def set_inbound_cipher(self, block_engine: object, *args: object, **modes: object) -> None:
         """As in paramiko, which hands over an AESGCM object with ``aead=True``; older releases know no such mode."""
@@ -57,11 +56,11 @@ class Packets(Packetizer):
             return super().read_message()
         while True:
             kind, channel, size, plain = self._packet()
-            if kind != _CHANNEL_DATA or channel != self.channel or self.take is None or self.need_rekey():
+            if kind != _CHANNEL_DATA or channel != self.channel or self.pipe is None or self.need_rekey():
                 return self._message(plain)
             if size > len(plain) - _HEAD.size:
                 raise SSHException("Invalid packet: data shorter than its length")
-            self.take(plain[_HEAD.size : _HEAD.size + size])
+            self.pipe.feed(plain[_HEAD.size : _HEAD.size + size])
             self.complete_handshake()
 
     def _packet(self) -> tuple[int, int, int, memoryview]:
@@ -100,6 +99,8 @@ class Packets(Packetizer):
     def _wait(self, count: int, *, between: bool) -> memoryview:
         """The next bytes in one piece. Looks round now and then, as often as paramiko has set the socket's time-out;
         ``between`` packets that is for new keys, too."""
+        if self.pipe is not None and not self._ahead.has(count):
+            self.pipe.flush()
         while True:
             if self.handshake_timed_out():
                 raise EOFError

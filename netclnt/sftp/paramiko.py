@@ -197,7 +197,7 @@ class ParamikoTransport:
             pipe = Pipe()
             channel.in_buffer = cast(Any, pipe)  # nothing comes before the subsystem is asked for
             packets = cast(Packets, ssh.packetizer)
-            packets.channel, packets.take = channel.chanid, pipe.feed
+            packets.channel, packets.pipe = channel.chanid, pipe
             try:
                 channel.invoke_subsystem("sftp")
             except paramiko.SSHException as error:

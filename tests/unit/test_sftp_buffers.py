@@ -65,6 +65,9 @@ def test_a_pipe_does_not_wait_for_more_than_there_is():
     assert pipe.read(1 << 20).parts == [bytes(40_000)]
     pipe.feed(b"short")
     assert pipe.read(1 << 20).parts == [b"short"]
+    pipe.feed(bytes(40_000))
+    pipe.flush()
+    assert pipe.read(1 << 20).parts == [bytes(40_000)]
     assert not pipe.read_ready()
 
 
