@@ -17,6 +17,7 @@ WORK_DIRECTORY = ".netclnt"
 _NAME_FORBIDDEN = frozenset("@:!*?[\\")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _TOKEN = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+_NO_PARTS = frozenset(("", ".", ".."))
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -93,9 +94,8 @@ def _components(text: str, limit: int) -> list[str]:
     components = text.split("/")
     if len(components) > DEPTH_MAX:
         raise ForbiddenName(name=text[:64], rule=f"more than {DEPTH_MAX} directories deep")
-    for component in components:
-        if component in ("", ".", ".."):
-            raise ForbiddenName(name=text, rule="no empty part, '.' or '..'")
-        if len(component.encode("utf-8")) > COMPONENT_BYTES_MAX:
-            raise ForbiddenName(name=text[:64], rule=f"a part longer than {COMPONENT_BYTES_MAX} bytes")
+    if not _NO_PARTS.isdisjoint(components):
+        raise ForbiddenName(name=text, rule="no empty part, '.' or '..'")
+    if len(raw) > COMPONENT_BYTES_MAX and max(len(component.encode("utf-8")) for component in components) > COMPONENT_BYTES_MAX:
+        raise ForbiddenName(name=text[:64], rule=f"a part longer than {COMPONENT_BYTES_MAX} bytes")
     return components

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from netclnt.errors import ForbiddenValue
 from netclnt.ledger.database import Database
 from netclnt.ledger.records import Applied, Held, Kept, Run
 from netclnt.model import NUMBER_MAX, Kind, check_hex, check_range
@@ -106,8 +107,8 @@ class Ledger:
         )
         images: dict[str, dict[str, Facts]] = {}
         with self._database.believed():
-            for image, path, *numbers in rows:
-                images.setdefault(_text(image), {})[_text(path)] = _facts(*numbers)
+            for image, path, size, mtime, inode in rows:
+                images.setdefault(_text(image), {})[_text(path)] = _facts(size, mtime, inode)
         yield from images.items()
 
     def record(self, held: Held, facts: Mapping[str, Facts]) -> None:
@@ -233,8 +234,10 @@ def _held(row: tuple[Any, ...]) -> Held:
 
 
 def _facts(size: object, mtime: object, inode: object) -> Facts:
-    signed = check_range("inode", inode, -_SIGN, _SIGN - 1)
-    return Facts(check_range("size", size, 0, _SIGN - 1), check_range("mtime", mtime, -_SIGN, _SIGN - 1), signed % (2 * _SIGN))
+    # SQLite's integers are no larger than 64 bits: only that they are integers is to be checked, for each of perhaps a million
+    if type(size) is not int or type(mtime) is not int or type(inode) is not int or size < 0:
+        raise ForbiddenValue(what="facts", value=repr((size, mtime, inode)), rule="whole numbers")
+    return Facts(size, mtime, inode % (2 * _SIGN))
 
 
 def _signed(inode: int) -> int:
