@@ -1,23 +1,22 @@
 """Assembling one version in staging: from seeds, from what lies there already, and from the frames that must be fetched.
 
-Three kinds of threads share the work. The **line** takes ranges from the planner as the connection wants them, and hands on what
-arrives. **Workers** copy, decompress, check block ids and write in place, in any order. The **caller's thread** follows in
-order: it digests each page behind the write front and reports. A page counts when its content has the xxh3-128 that the
-manifest says. A page that has not is looked at block by block when all else is done, and what is wrong in it fetched once more,
-from the store alone; then it is an error.
+Four kinds of threads share the work. The **line** takes ranges from the planner as the connection wants them, and hands on what
+arrives. Beside it, **local** goes through the pages for which nothing must be fetched. **Workers** copy, decompress, check block
+ids and write in place, in any order. The **caller's thread** follows in order: it reads each page behind the write front, checks
+and digests it, and reports. A page counts when its content has the xxh3-128 that the manifest says. A page that has not is looked
+at block by block when all else is done, and what is wrong in it fetched once more, from the store alone; then it is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from queue import SimpleQueue
-from threading import BoundedSemaphore, Lock, Thread, local
+from threading import BoundedSemaphore, Lock, Thread
 
-from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches
-from netclnt.chunking import block_id
+from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_blocks
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.front import Done, Front
@@ -81,7 +80,7 @@ def assemble(
 def _repair(work: Work, stage: PlainStage, number: int) -> PagePlan:
     blocks, start = work.manifest.blocks(number), work.manifest.starts[number]
     good = good_blocks(stage.read_into, blocks, start=start, hash_seed=work.hash_seed)
-    return repair_page(blocks, good, work.plans[number])
+    return repair_page(blocks, good, work.plans.get(number))
 
 
 @dataclass(eq=False, slots=True)
@@ -90,7 +89,6 @@ class _Page:
     blocks are to be copied from staging once all that comes before is complete, ``bad`` that some cannot come in this pass."""
 
     number: int
-    start: int
     blocks: Blocks
     offsets: list[int]
     waiting: int = 1
@@ -120,49 +118,59 @@ class _Pass:
         self._stopped = False
         self._abandoned = False
         self._error: BaseException | None = None
-        self._free = BoundedSemaphore(work.threads * _TASKS_AHEAD)
-        self._buffers = local()
+        self._line_tasks = BoundedSemaphore(work.threads * _TASKS_AHEAD)
+        self._local_tasks = BoundedSemaphore(work.threads)
 
     def run(self, source: Source) -> set[int]:
         """The numbers of the bad pages. Raises the first error of any thread."""
         with ThreadPoolExecutor(self._work.threads, thread_name_prefix="worker") as self._pool:
-            line = Thread(target=self._line, args=(source,), name="line")
-            line.start()
+            feeders = [Thread(target=self._line, args=(source,), name="line"), Thread(target=self._local, name="local")]
+            for feeder in feeders:
+                feeder.start()
             try:
-                self._follow()
+                self._advance()
+                for _ in feeders:
+                    self._follow()
             except BaseException as error:
                 self._stopped = self._abandoned = True
                 if not isinstance(error, NetclntError) or isinstance(error, Stopped):
                     source.close()
                 raise
             finally:
-                line.join()
+                for feeder in feeders:
+                    feeder.join()
         if self._error is not None:
             raise self._error
+        self._bad |= self._front.awaited
+        if self._bad:
+            self._note_bad_ahead()
         return self._bad
 
     def _follow(self) -> None:
+        """Follow what becomes complete, until one of the feeding threads has ended."""
         while (complete := self._complete.get()) is not None:
             if not self._abandoned:
-                for number in self._front.take(*complete):
-                    blocks = self._work.manifest.blocks(number)
-                    self._copy_earlier(number, blocks)
-                    if not self._matches(number, blocks):
-                        self._note_bad(number)
-                        self._front.refuse(number)
+                self._front.take(*complete)
+                self._advance()
 
-    # --- the line's thread
+    def _advance(self) -> None:
+        for number, late in self._front.ready():
+            if late:
+                self._copy_earlier(number)
+            if not self._front.digest(number):
+                self._note_bad(number)
+
+    # --- the threads that feed
 
     def _line(self, source: Source) -> None:
+        """Take in what must be fetched."""
         try:
             for wanted, data in source.fetch(joined(self._frames())):
-                self._submit(self._take, wanted, data)
+                self._submit(self._line_tasks, self._take, wanted, data)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             self._fail(error)
         finally:
-            for _ in range(self._work.threads * _TASKS_AHEAD):
-                self._free.acquire()
-            self._complete.put(None)
+            self._end(self._line_tasks, self._work.threads * _TASKS_AHEAD)
 
     def _frames(self) -> Iterator[WantedFrame[_Page]]:
         """All frames to fetch. An error ends them early, so that the line can take in what it has asked for."""
@@ -173,91 +181,120 @@ class _Pass:
 
     def _planned_frames(self) -> Iterator[WantedFrame[_Page]]:
         held = HeldBack[_Page]()
-        manifest = self._work.manifest
         for number in sorted(self._plans):
             if self._stopped:
                 return
-            start, blocks = manifest.starts[number], manifest.blocks(number)
-            page = _Page(number, start, blocks, list(accumulate(blocks.lengths, initial=start)))
-            self._begin(page, held)
+            plan = self._plans[number]
+            if not plan.blocks_missing:
+                continue
+            page = self._page(number)
+            self._want(page, plan, held)
+            copies = self._copies(page, plan)
+            if copies:
+                self._add_part(page)
+                self._submit(self._line_tasks, self._copy, page, copies)
             if self._part_done(page):
-                self._submit(self._finish, page)
+                self._finish(page)
             yield from held.due()
         yield from held.rest()
 
-    def _begin(self, page: _Page, held: HeldBack[_Page]) -> None:
-        """Set all parts of a page going."""
+    def _local(self) -> None:
+        """Copy what is here already, of the pages that lack nothing else."""
+        try:
+            for number in sorted(self._plans):
+                if self._stopped:
+                    return
+                plan = self._plans[number]
+                if not plan.blocks_missing:
+                    page = self._page(number)
+                    self._submit(self._local_tasks, self._copy, page, self._copies(page, plan))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._fail(error)
+        finally:
+            self._end(self._local_tasks, self._work.threads)
+
+    def _end(self, tasks: BoundedSemaphore, count: int) -> None:
+        """Wait for the tasks of a thread that feeds, and tell the caller's."""
+        for _ in range(count):
+            tasks.acquire()
+        self._complete.put(None)
+
+    def _page(self, number: int) -> _Page:
+        manifest = self._work.manifest
+        blocks = manifest.blocks(number)
+        return _Page(number, blocks, list(accumulate(blocks.lengths, initial=manifest.starts[number])))
+
+    def _copies(self, page: _Page, plan: PagePlan) -> list[tuple[int, PageRun, int]]:
+        """(plain offset, run, length) of what is to be copied from seeds, or made zeros."""
         copies: list[tuple[int, PageRun, int]] = []
-        plan = self._plans[page.number]
         for run in plan.runs:
             begin = page.offsets[run.first]
-            length = page.offsets[run.first + run.count] - begin
             if run.seed == ZEROS:
-                if not self._work.holes:
-                    copies.append((begin, run, length))
-            elif run.seed >= 0 and (run.seed, run.offset) != (self._work.cloned, begin):
-                copies.append((begin, run, length))
-        if plan.blocks_missing:
-            self._want(page, held)
-        if copies:
-            self._add_part(page)
-            self._submit(self._copy, page, copies)
+                needed = not self._work.holes
+            else:
+                needed = run.seed >= 0 and (run.seed, run.offset) != (self._work.cloned, begin)
+            if needed:
+                copies.append((begin, run, page.offsets[run.first + run.count] - begin))
+        return copies
 
-    def _want(self, page: _Page, held: HeldBack[_Page]) -> None:
+    def _want(self, page: _Page, plan: PagePlan, held: HeldBack[_Page]) -> None:
         asked: set[Frame] = set()
         located = 0
-        for index, length, frame, start in self._located(page.number, page.blocks):
-            located += 1
+        for first, count, frame, start in self._located(page, plan):
+            located += count
             if frame is None:
                 page.late = True
                 continue
             if frame not in asked:
                 asked.add(frame)
                 self._add_part(page)
-            held.add(frame, Piece(start, length, page, index))
-        page.bad = located < self._plans[page.number].blocks_missing
+            held.add(frame, Piece(page, first, count, start))
+        page.bad = located < plan.blocks_missing
 
-    def _located(self, number: int, blocks: Blocks) -> Iterator[tuple[int, int, Frame | None, int]]:
+    def _located(self, page: _Page, plan: PagePlan) -> Iterator[tuple[int, int, Frame | None, int]]:
         """Where the missing blocks of a page lie, as :func:`netclnt.frames.locate` tells it; nothing if the record is damaged."""
-        record = self._locations.get(number)
+        record = self._locations.get(page.number)
         if record is None:
             return
         try:
-            locations = decode_record(record, blocks, page_start=self._work.manifest.starts[number], where=self._work.image)
+            locations = decode_record(record, page.blocks, page_start=page.offsets[0], where=self._work.image)
         except (Damaged, ForbiddenValue):
             return  # nothing vouches for locations: one that is out of range is as good as damaged
-        yield from locate(locations, blocks, self._plans[number].missing_blocks())
+        offsets = [offset - page.offsets[0] for offset in page.offsets]
+        yield from locate(locations, offsets, ((run.first, run.count) for run in plan.missing_runs()))
 
     # --- the workers
 
     def _take(self, wanted: FrameRange[_Page], data: bytes) -> None:
+        """Put the blocks of a range's frames in their places, neighbours in one go."""
+        writes: list[tuple[int, memoryview]] = []
         for frame, stored in wanted.split(data):
             try:
-                plain = decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path)
+                plain = memoryview(decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path))
             except Damaged:
                 self._mark_bad(frame.pieces)
             else:
-                self._place(frame.pieces, memoryview(plain))
+                writes += (part for piece in frame.pieces for part in self._checked(piece, plain))
+        for offset, views in _neighbours(writes):
+            self._stage.write(offset, views)
+        for frame in wanted.frames:
             for page in {piece.page for piece in frame.pieces}:
                 if self._part_done(page):
                     self._finish(page)
 
-    def _place(self, pieces: Sequence[Piece[_Page]], plain: memoryview) -> None:
-        """Write the blocks that are what their ids say; neighbours in one go."""
-        start = end = target = 0
-        for piece in pieces:
-            block = plain[piece.start : piece.start + piece.length]
-            if block_id(block, self._work.hash_seed) != piece.page.blocks.id(piece.block):
-                self._mark_bad([piece])
-                continue
-            offset = piece.page.offsets[piece.block]
-            if (piece.start, offset) != (end, target + end - start):
-                if end > start:
-                    self._stage.write(target, plain[start:end])
-                start, target = piece.start, offset
-            end = piece.start + piece.length
-        if end > start:
-            self._stage.write(target, plain[start:end])
+    def _checked(self, piece: Piece[_Page], plain: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """(plain offset, bytes) of the blocks that are what their ids say."""
+        page, last = piece.page, piece.first + piece.count
+        offsets = page.offsets[piece.first : last + 1]
+        shift = piece.start - offsets[0]
+        wrong = wrong_blocks(plain, [offset + shift for offset in offsets], page.blocks, piece.first, self._work.hash_seed)
+        if not wrong:
+            yield offsets[0], plain[piece.start : offsets[-1] + shift]
+            return
+        self._mark_bad([piece])
+        for index, (begin, end) in enumerate(pairwise(offsets)):
+            if index not in wrong:
+                yield begin, plain[begin + shift : end + shift]
 
     def _copy(self, page: _Page, copies: Sequence[tuple[int, PageRun, int]]) -> None:
         for begin, run, length in copies:
@@ -269,40 +306,37 @@ class _Pass:
             self._finish(page)
 
     def _finish(self, page: _Page) -> None:
-        """All parts of a page are in place: check it, unless blocks of it are bad or to be copied later."""
-        if page.bad or not (page.late or self._matches(page.number, page.blocks)):
+        """All parts of a page are in place, but for those that are to be copied later, and those that are bad."""
+        if page.bad:
             self._note_bad(page.number)
         else:
             self._complete.put((page.number, page.late))
 
-    # --- any thread
+    # --- the caller's thread
 
-    def _matches(self, number: int, blocks: Blocks) -> bool:
+    def _copy_earlier(self, number: int) -> None:
+        """Copy the blocks that lie earlier in the version: all that is before them is in place."""
+        page = self._page(number)
+        runs = [(first, count, start) for first, count, frame, start in self._located(page, self._plans[number]) if frame is None]
+        for first, count, start in sorted(runs):
+            offset = page.offsets[first]
+            self._stage.copy_within(offset, start, page.offsets[first + count] - offset)
+
+    def _note_bad_ahead(self) -> None:
+        """The front stopped at a bad page: look at those behind it, too, so that all are mended in one more pass."""
+        buffer = bytearray(BUFFER_SIZE)
         manifest = self._work.manifest
-        return page_matches(
-            self._stage.read_into,
-            blocks,
-            start=manifest.starts[number],
-            check=manifest.head.block_pages[number].check,
-            hash_seed=self._work.hash_seed,
-            buffer=self._buffer(),
-        )
+        for number in self._front.ahead():
+            row, start = manifest.head.block_pages[number], manifest.starts[number]
+            read, blocks = self._stage.read_into, manifest.blocks(number)
+            if not page_matches(read, blocks, start=start, check=row.check, hash_seed=self._work.hash_seed, buffer=buffer):
+                self._bad.add(number)
 
-    def _copy_earlier(self, number: int, blocks: Blocks) -> None:
-        offsets = list(accumulate(blocks.lengths, initial=self._work.manifest.starts[number]))
-        for index, length, frame, start in sorted(self._located(number, blocks), key=_block_number):
-            if frame is None:
-                self._stage.copy_within(offsets[index], start, length, self._buffer())
+    # --- any thread
 
     def _note_bad(self, number: int) -> None:
         with self._lock:
             self._bad.add(number)
-
-    def _buffer(self) -> bytearray:
-        buffer: bytearray | None = getattr(self._buffers, "buffer", None)
-        if buffer is None:
-            buffer = self._buffers.buffer = bytearray(BUFFER_SIZE)
-        return buffer
 
     def _add_part(self, page: _Page) -> None:
         with self._lock:
@@ -319,15 +353,15 @@ class _Pass:
             for piece in pieces:
                 piece.page.bad = True
 
-    def _submit(self, task: Callable[..., None], *arguments: object) -> None:
-        self._free.acquire()
+    def _submit(self, tasks: BoundedSemaphore, task: Callable[..., None], *arguments: object) -> None:
+        tasks.acquire()
         try:
-            self._pool.submit(self._guarded, task, arguments)
+            self._pool.submit(self._guarded, tasks, task, arguments)
         except BaseException:  # no thread can be started, or the run has ended: nobody else gives this one back
-            self._free.release()
+            tasks.release()
             raise
 
-    def _guarded(self, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    def _guarded(self, tasks: BoundedSemaphore, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
         try:
             if not self._abandoned:
                 task(*arguments)
@@ -335,7 +369,7 @@ class _Pass:
             self._abandoned = True
             self._fail(error)
         finally:
-            self._free.release()
+            tasks.release()
 
     def _fail(self, error: BaseException) -> None:
         """Note the first error, and plan nothing more. What has come over the line is still put in its place."""
@@ -345,5 +379,17 @@ class _Pass:
         self._stopped = True
 
 
-def _block_number(located: tuple[int, int, Frame | None, int]) -> int:
-    return located[0]
+def _neighbours(writes: Iterable[tuple[int, memoryview]]) -> Iterator[tuple[int, list[memoryview]]]:
+    """Join what comes one after the other and belongs so."""
+    begin = end = 0
+    views: list[memoryview] = []
+    for offset, view in writes:
+        if views and offset != end:
+            yield begin, views
+            views = []
+        if not views:
+            begin = offset
+        views.append(view)
+        end = offset + len(view)
+    if views:
+        yield begin, views

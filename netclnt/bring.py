@@ -193,7 +193,7 @@ def _bits(first: int, count: int) -> int:
 
 def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:
     """The stored bytes of all frames that an assembly will fetch."""
-    held, some = HeldBack[None](), Piece(0, 0, None, 0)
+    held, some = HeldBack[None](), Piece(None, 0, 0, 0)
     total = 0
     for number in sorted(locations):
         blocks = manifest.blocks(number)

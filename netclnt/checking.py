@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import xxhash
 
 from netclnt.chunking import block_id
-from netclnt.model import ZERO_ID, Blocks
+from netclnt.model import ID_BYTES, ZERO_ID, Blocks
 
 BUFFER_SIZE = 1 << 18
 """What is read at a time: enough to hash without the GIL, and little enough to be still in the processor's cache by then."""
@@ -71,6 +72,15 @@ def good_blocks(read_into: ReadInto, blocks: Blocks, *, start: int, hash_seed: i
             good.append(read_into(start, block) == length and block_id(block, hash_seed) == id_)
         start += length
     return good
+
+
+def wrong_blocks(content: memoryview, offsets: Sequence[int], blocks: Blocks, first: int, hash_seed: int) -> set[int]:
+    """Which of the blocks from number ``first`` on are not what their ids say, counted from that; they lie in ``content``, one
+    after the other, and ``offsets`` are those of each and of the end."""
+    found = [block_id(content[begin:end], hash_seed) for begin, end in pairwise(offsets)]
+    if b"".join(found) == blocks.ids[first * ID_BYTES : (first + len(found)) * ID_BYTES]:
+        return set()
+    return {index for index, id_ in enumerate(found) if id_ != blocks.id(first + index)}
 
 
 def is_zero(read_into: ReadInto, offset: int, length: int, buffer: bytearray) -> bool:

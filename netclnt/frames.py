@@ -7,35 +7,42 @@ no page has asked for it for a while, and then read once for all of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from netclnt.locations import EARLIER, Frame, Locations
-from netclnt.model import Blocks, Range
+from netclnt.model import Range
 from netclnt.pack import pack_path
 
 P = TypeVar("P")
 
-_HELD_BACK = 48
-"""Frames that wait for further pages: at 16 blocks a frame, three pages of blocks."""
+_HELD_BACK_PAGES = 3
+"""A frame that so many pages in a row did not ask for is not waited with any longer."""
+
+_HELD_BACK_FRAMES = 48
+"""Frames that wait for further pages, at most: at 16 blocks a frame, three pages of blocks."""
 
 _RANGE_MAX = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece(Generic[P]):
-    """A block that is wanted: ``length`` bytes from ``start`` of its frame, for block number ``block`` of ``page``."""
+    """Blocks that are wanted: ``count`` of them from number ``first`` of ``page`` on; they lie in a row, from ``start`` of
+    their frame on."""
 
-    start: int
-    length: int
     page: P
-    block: int
+    first: int
+    count: int
+    start: int
 
 
 @dataclass(slots=True)
 class WantedFrame(Generic[P]):
+    """A frame and all that is wanted of it. ``asked`` is the number of the last page that did, in the order of the asking."""
+
     frame: Frame
+    asked: int
     pieces: list[Piece[P]] = field(default_factory=list)
 
 
@@ -58,17 +65,24 @@ class HeldBack(Generic[P]):
 
     def __init__(self) -> None:
         self._frames: OrderedDict[Frame, WantedFrame[P]] = OrderedDict()
+        self._page = 0
 
     def add(self, frame: Frame, piece: Piece[P]) -> None:
         wanted = self._frames.get(frame)
         if wanted is None:
-            wanted = self._frames[frame] = WantedFrame(frame)
+            wanted = self._frames[frame] = WantedFrame(frame, self._page)
         else:
+            wanted.asked = self._page
             self._frames.move_to_end(frame)
         wanted.pieces.append(piece)
 
     def due(self) -> Iterator[WantedFrame[P]]:
-        while len(self._frames) > _HELD_BACK:
+        """Ends a page: what need not be waited with any longer."""
+        self._page += 1
+        while self._frames:
+            oldest = next(iter(self._frames.values()))
+            if len(self._frames) <= _HELD_BACK_FRAMES and self._page - oldest.asked <= _HELD_BACK_PAGES:
+                return
             yield self._frames.popitem(last=False)[1]
 
     def rest(self) -> Iterator[WantedFrame[P]]:
@@ -76,18 +90,28 @@ class HeldBack(Generic[P]):
             yield self._frames.popitem(last=False)[1]
 
 
-def locate(locations: Locations, blocks: Blocks, missing: Collection[int]) -> Iterator[tuple[int, int, Frame | None, int]]:
-    """(number, length, frame, start) of each missing block that the locations tell of; no frame means that it lies earlier in
-    the version, at plain offset ``start``."""
-    left = set(missing)
+def locate(
+    locations: Locations, offsets: Sequence[int], missing: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, int, Frame | None, int]]:
+    """Where missing blocks of a page lie, as far as locations tell, each block once: (first block, count, frame, start in it). No
+    frame means that they lie earlier in the version, from plain offset ``start`` on.
+
+    ``offsets`` are those of the page's blocks and of its end; ``missing`` are runs of blocks (first, count)."""
+    left = sum(_bits(first, count) for first, count in missing)
     for run in locations.runs:
-        start = run.start
-        for index in range(run.first, run.first + run.count):
-            length = blocks.lengths[index]
-            if index in left:
-                left.discard(index)
-                yield index, length, None if run.frame == EARLIER else locations.frames[run.frame], start
-            start += length
+        here = left & _bits(run.first, run.count)
+        left ^= here
+        frame = None if run.frame == EARLIER else locations.frames[run.frame]
+        while here:
+            first = (here & -here).bit_length() - 1
+            rest = here >> first
+            count = (~rest & (rest + 1)).bit_length() - 1
+            here ^= _bits(first, count)
+            yield first, count, frame, run.start + offsets[first] - offsets[run.first]
+
+
+def _bits(first: int, count: int) -> int:
+    return ((1 << count) - 1) << first
 
 
 def joined(frames: Iterable[WantedFrame[P]]) -> Iterator[FrameRange[P]]:

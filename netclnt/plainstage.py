@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from netclnt.checking import good_blocks
 from netclnt.errors import StorageError, StorageFailed
 from netclnt.layout import Layout
-from netclnt.model import Blocks, Bytes
+from netclnt.model import Blocks
 from netclnt.protocols import Reader, Stage
 from netclnt.seeds import Seed
+
+_COPY_SIZE = 1 << 20
 
 
 class _SeedUnreadable(Exception):
     """A seed's file is gone or cannot be read."""
+
+
+def _taken(views: list[memoryview], length: int) -> Iterator[memoryview]:
+    """Take so many bytes off the buffers, which are in a row from the last to the first."""
+    while length:
+        view = views.pop()
+        if len(view) > length:
+            views.append(view[length:])
+            view = view[:length]
+        length -= len(view)
+        yield view
 
 
 @contextmanager
@@ -46,11 +59,11 @@ class PlainStage:
             return self._stage.clone(self._layout.files[0], reader)
         return False
 
-    def write(self, offset: int, data: Bytes) -> None:
-        view = memoryview(data)
-        for file, file_offset, length in self._layout.parts(offset, len(view)):
-            self._stage.write(file, file_offset, [view[:length]])
-            view = view[length:]
+    def write(self, offset: int, data: Sequence[memoryview]) -> None:
+        """Write the buffers one after the other at ``offset``: each file once."""
+        views = list(reversed(data))
+        for file, file_offset, length in self._layout.parts(offset, sum(map(len, data))):
+            self._stage.write(file, file_offset, list(_taken(views, length)))
 
     def zero(self, offset: int, length: int) -> None:
         for file, file_offset, part in self._layout.parts(offset, length):
@@ -77,11 +90,13 @@ class PlainStage:
                 raise _SeedUnreadable from None
             self._stage.write(file, file_offset, [buffer[:got]])
 
-    def copy_within(self, offset: int, from_offset: int, length: int, buffer: bytearray) -> None:
-        """Copy content that was staged already; at most one block."""
-        view = memoryview(buffer)[:length]
-        self.read_into(from_offset, view)
-        self.write(offset, view)
+    def copy_within(self, offset: int, from_offset: int, length: int) -> None:
+        """Copy content that was staged already, from an earlier offset; it may go on with what is being copied."""
+        buffer = memoryview(bytearray(min(length, offset - from_offset, _COPY_SIZE)))
+        for done in range(0, length, len(buffer)):
+            view = buffer[: length - done]
+            self.read_into(from_offset + done, view)
+            self.write(offset + done, [view])
 
     def good_blocks(self, blocks: Blocks, *, start: int, hash_seed: int) -> list[bool]:
         """For each block of a page whether it is in its place; empty where nothing was ever written to the page."""

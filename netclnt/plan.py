@@ -137,10 +137,11 @@ def whole_page(blocks: Blocks, seed: int, offset: int) -> PagePlan:
     return PagePlan(PageRuns(runs), offsets[-1] - offset - sum(blocks.lengths[index] for index in zeros), 0, 0)
 
 
-def repair_page(blocks: Blocks, good: Sequence[bool], plan: PagePlan) -> PagePlan:
+def repair_page(blocks: Blocks, good: Sequence[bool], plan: PagePlan | None) -> PagePlan:
     """The plan of a page that is in staging but for the blocks that are not ``good``, which are to be fetched. As reused counts
-    what ``plan`` had taken from seeds and is good."""
-    from_seeds = (index for run in plan.runs if run.seed >= 0 for index in range(run.first, run.first + run.count))
+    what ``plan``, if there was one, had taken from seeds and is good."""
+    runs = plan.runs if plan else ()
+    from_seeds = (index for run in runs if run.seed >= 0 for index in range(run.first, run.first + run.count))
     reused = sum(blocks.lengths[index] for index in from_seeds if good[index])
     return replace(plan_page(blocks, _find_nothing, staged=good), reused=reused)
 

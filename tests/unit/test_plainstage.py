@@ -59,13 +59,13 @@ def content(plain):
 def test_a_range_lies_in_the_files_it_touches(plain, seed, offset, length):
     total = sum(SIZES)
     data = noise(1, 90_000)
-    plain.write(0, b"\xff" * total)
+    plain.write(0, [memoryview(b"\xff" * total)])
     plain.copy(offset, seed, 100, length)
     expected = b"\xff" * offset + data[100 : 100 + length] + b"\xff" * (total - offset - length)
     assert content(plain) == expected
     plain.zero(offset, length)
     assert content(plain) == expected[:offset] + bytes(length) + expected[offset + length :]
-    plain.write(offset, data[:length])
+    plain.write(offset, [memoryview(data[:length])])
     assert content(plain)[offset : offset + length] == data[:length]
 
 
