@@ -105,6 +105,8 @@ class Run:
         return low
 
     def _bucket(self, prefix: int) -> tuple[int, int]:
+        low: int
+        high: int
         low, high = struct.unpack_from("<QQ", self._map, _HEADER.size + 8 * prefix)
         if not low <= high <= self.count:
             raise Damaged(what="index", where=str(self.path), problem="a fan-out that cannot be")

@@ -107,3 +107,23 @@ def test_a_disk_that_cannot_be_written_is_an_error(root, plain, seed, monkeypatc
     monkeypatch.setattr("netclnt.memory.root.MemoryStage.write", fail)
     with pytest.raises(type(error)):
         plain.copy(0, seed, 0, 5000)
+
+
+@pytest.mark.parametrize("sizes", [[80_006], [1, 80_005], [3, 1, 1, 1, 5_000, 74_000, 1_000]])
+def test_buffers_come_to_lie_one_after_the_other_over_all_files(plain, sizes):
+    data = noise(2, sum(sizes))
+    view, views = memoryview(data), []
+    for size in sizes:
+        views.append(view[:size])
+        view = view[size:]
+    plain.write(0, views)
+    assert content(plain) == data
+
+
+def test_what_was_staged_is_copied_further_back_even_where_it_is_being_copied(plain):
+    data = noise(3, 100)
+    plain.write(0, [memoryview(data)])
+    plain.copy_within(50_000, 20, 30)
+    plain.copy_within(100, 0, 1_050)
+    assert content(plain)[:1_150] == (data * 12)[:1_150]
+    assert content(plain)[50_000:50_030] == data[20:50]
