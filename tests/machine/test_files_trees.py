@@ -147,7 +147,7 @@ def test_a_change_between_the_look_and_the_seal_is_noticed(root: DirectoryRoot, 
 def test_a_change_behind_the_seal_shows_in_the_facts(root: DirectoryRoot, place: Path) -> None:
     stage = copied(root)
     sealed = stage.seal("t")
-    assert list(sealed)[1:] == list(root.facts("t", ["a", "d", "d/b", "d/c"]))[:1] + list(sealed)[2:]
+    assert [sealed[A], sealed[B]] == list(root.facts("t", ["a", "d/b"]))
     (place / "t/a").write_bytes(b"content X")
     stage.close()
     root.show("a2", "t", keep="0f")
