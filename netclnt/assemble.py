@@ -266,18 +266,15 @@ class _Pass:
     # --- the workers
 
     def _take(self, wanted: FrameRange[_Page], data: bytes) -> None:
-        """Put the blocks of a range's frames in their places, neighbours in one go."""
-        writes: list[tuple[int, memoryview]] = []
+        """Put the blocks of each frame in their places, neighbours in one go: written while the processor's cache still has them."""
         for frame, stored in wanted.split(data):
             try:
                 plain = memoryview(decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path))
             except Damaged:
                 self._mark_bad(frame.pieces)
             else:
-                writes += (part for piece in frame.pieces for part in self._checked(piece, plain))
-        for offset, views in _neighbours(writes):
-            self._stage.write(offset, views)
-        for frame in wanted.frames:
+                for offset, views in _neighbours(part for piece in frame.pieces for part in self._checked(piece, plain)):
+                    self._stage.write(offset, views)
             for page in {piece.page for piece in frame.pieces}:
                 if self._part_done(page):
                     self._finish(page)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from netclnt.checking import EMPTY_SHA256, read_parts, segments
+from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, read_parts, segments
 from netclnt.errors import ContentMismatch
 from netclnt.localmanifests import LocalManifest
 from netclnt.plainstage import PlainStage
@@ -17,8 +17,6 @@ from netclnt.plan import PagePlan
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
-
-_READ_SIZE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ class Front:
         self._late: set[int] = set()
         self._next = 0
         self._digest = hashlib.sha256()
-        self._buffer = bytearray(_READ_SIZE)
+        self._buffer = bytearray(BUFFER_SIZE)
         self._entries = manifest.entries
         self._layout = manifest.layout
         self._file = 0
