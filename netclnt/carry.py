@@ -53,6 +53,7 @@ class Carrier:
                 forecast_image(job)
 
     def _note(self, job: Job) -> None:
+        self._questions.close()
         done = bring_image(job)
         self._result.bytes_reused += done.bytes_reused
         noted = self._result.changed if done.result == "updated" else self._result.recorded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from netclnt.diff import Change, diff
@@ -25,11 +25,30 @@ class Offer:
     changes: Sequence[Change]
 
 
-@dataclass(slots=True)
 class Questions:
-    """Counts the statements sent to the catalog."""
+    """The master's catalog as one run asks it: opened when something is asked, and open until :meth:`close`, so that what is
+    asked and told within moments goes over one connection. Counts the statements."""
 
-    queries: int = 0
+    def __init__(self, open_catalog: Callable[[], SlaveCatalog]) -> None:
+        self._open_catalog = open_catalog
+        self._catalog: SlaveCatalog | None = None
+        self._past = 0
+
+    @property
+    def queries(self) -> int:
+        return self._past + (self._catalog.queries if self._catalog is not None else 0)
+
+    def catalog(self) -> SlaveCatalog:
+        if self._catalog is None:
+            self._catalog = self._open_catalog()
+        return self._catalog
+
+    def close(self) -> None:
+        """Idempotent. Nothing is open while content is copied: a database has few connections."""
+        catalog, self._catalog = self._catalog, None
+        if catalog is not None:
+            catalog.close()
+            self._past += catalog.queries
 
 
 def look_at_offer(
@@ -41,8 +60,8 @@ def look_at_offer(
     Raises ForeignMaster, BrakeApplied and what the catalog raises. A catalog that is behind is no error: the slave is then as
     up to date as it can be.
     """
-    catalog = slave.open_catalog()
     try:
+        catalog = questions.catalog()
         state = catalog.state()
         _check_identity(slave, state)
         applied = slave.ledger.applied()
@@ -58,8 +77,7 @@ def look_at_offer(
             return None
         versions = list(catalog.current(generation=state.generation, channel=slave.channel))
     finally:
-        catalog.close()
-        questions.queries += catalog.queries
+        questions.close()
     rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests)}
     if write:
         record(slave.ledger, rechecked.values())
@@ -83,18 +101,14 @@ def look_at_offer(
 
 def is_still_offered(slave: Slave, version: Version, state: CatalogState, questions: Questions) -> bool:
     """Whether a version that was fetched is still the current one: it may have been called back meanwhile. A catalog that has
-    fallen behind cannot tell."""
-    catalog = slave.open_catalog()
-    try:
-        found = catalog.state()
-        _check_identity(slave, found)
-        if found.generation <= state.generation:
-            return True
-        history = catalog.history(version.name, generation=found.generation, channel=slave.channel)
-        return any(held.current and held.version.number == version.number for held in history)
-    finally:
-        catalog.close()
-        questions.queries += catalog.queries
+    fallen behind cannot tell. Leaves the catalog open for what is told in a moment."""
+    catalog = questions.catalog()
+    found = catalog.state()
+    _check_identity(slave, found)
+    if found.generation <= state.generation:
+        return True
+    history = catalog.history(version.name, generation=found.generation, channel=slave.channel)
+    return any(held.current and held.version.number == version.number for held in history)
 
 
 def applied_state(slave: Slave, state: CatalogState) -> Applied:

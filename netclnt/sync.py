@@ -57,7 +57,7 @@ class _Run:
         self._observer = observer
         self._began = slave.monotonic()
         self._started = slave.now()
-        self.questions = Questions()
+        self.questions = Questions(slave.open_catalog)
         self.result = Result()
 
     def carry(self, offer: Offer) -> Carrier:
@@ -74,7 +74,10 @@ class _Run:
         except NetclntError as error:
             self._end(error)
             raise
-        self._end(None)
+        else:
+            self._end(None)
+        finally:
+            self.questions.close()
 
     def _end(self, error: NetclntError | None) -> None:
         self.summarize()
@@ -110,10 +113,6 @@ class _Run:
             images=tuple((held.name, held.number) for held in slave.ledger.held()),
         )
         try:
-            catalog = slave.open_catalog()
-            try:
-                catalog.report(report)
-            finally:
-                catalog.close()
+            self.questions.catalog().report(report)
         except NetclntError as failure:
             self._observer(Warned("not-reported", f"The catalog did not take this run's report: {failure}"))

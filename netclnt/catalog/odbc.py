@@ -24,13 +24,17 @@ from netclnt.errors import (
 from netclnt.rows import SCHEMA_VERSION
 
 
+class _Cursor(Cursor, Protocol):
+    def nextset(self) -> bool: ...
+
+
 class _Raw(Protocol):
     """The part of a pyodbc connection that is used; pyodbc's own types are not found by type checkers."""
 
     autocommit: bool
     timeout: int
 
-    def execute(self, sql: str, *params: object) -> Cursor: ...
+    def execute(self, sql: str, *params: object) -> _Cursor: ...
 
     def getinfo(self, what: int, /) -> str: ...
 
@@ -75,6 +79,7 @@ class OdbcConnector(Connector):
         self._may_create = False
         self._raw: _Raw | None = None
         self._engine = ""
+        self._first = ""
 
     def clone(self) -> Self:
         string, password = self._given
@@ -103,10 +108,20 @@ class OdbcConnector(Connector):
             raise translated from None
 
     def cursor(self, sql: str, params: Sequence[object]) -> Cursor:
-        return self._open().execute(sql, *params)
+        raw = self._open()
+        if not self._first:
+            return raw.execute(sql, *params)
+        cursor = raw.execute(f"{self._first}; {sql}", *params)
+        cursor.nextset()
+        self._first = ""
+        return cursor
 
     def begin(self) -> None:
-        self._open().autocommit = False
+        raw = self._open()
+        if self._first:  # in the transaction, a rollback would undo it
+            raw.execute(self._first).close()
+            self._first = ""
+        raw.autocommit = False
 
     def commit(self) -> None:
         raw = self._open()
@@ -122,7 +137,7 @@ class OdbcConnector(Connector):
                 self.close()
 
     def close(self) -> None:
-        raw, self._raw = self._raw, None
+        raw, self._raw, self._first = self._raw, None, ""
         if raw is not None:
             with suppress(*self.foreign):
                 raw.close()
@@ -138,7 +153,8 @@ class OdbcConnector(Connector):
             self._raw = raw
             self._engine = raw.getinfo(pyodbc.SQL_DBMS_NAME)
             if self._engine == "PostgreSQL":
-                raw.execute(f"SET statement_timeout = {QUERY_SECONDS * 1000}").close()
+                # goes out with the first statement, in one round trip; as a start-up option, PgBouncer would refuse it
+                self._first = f"SET statement_timeout = {QUERY_SECONDS * 1000}"
             else:
                 with suppress(pyodbc.Error):  # some drivers have no such thing
                     raw.timeout = QUERY_SECONDS

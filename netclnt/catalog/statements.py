@@ -10,7 +10,13 @@ from netclnt.rows import IMAGE_COLUMNS, PROMOTE, REQUIREMENT_COLUMNS, RETIRE, ST
 
 
 def _columns(alias: str, names: tuple[str, ...]) -> str:
-    return ", ".join(f"{alias}.{name}" for name in names)
+    return ", ".join(_bare(f"{alias}.{name}") for name in names)
+
+
+def _bare(column: str) -> str:
+    """The column's value, as a column of no table: for each table that an answer's columns come from, PostgreSQL's driver asks
+    the server about that table first, and a far server's answer takes its time."""
+    return f"COALESCE({column}, {column})"
 
 
 _VERSIONS = f"""SELECT {_columns("i", IMAGE_COLUMNS)}, {_columns("v", VERSION_COLUMNS)}, {_columns("q", REQUIREMENT_COLUMNS)}
@@ -18,7 +24,7 @@ FROM nc_version v
 JOIN nc_image i ON i.image = v.image
 LEFT JOIN nc_requirement q ON q.image = v.image AND q.number = v.number"""
 
-STATE = f"SELECT {', '.join(STATE_COLUMNS)} FROM nc_state"
+STATE = f"SELECT {', '.join(map(_bare, STATE_COLUMNS))} FROM nc_state"
 
 CURRENT = f"""SELECT {_columns("i", IMAGE_COLUMNS)}, {_columns("v", VERSION_COLUMNS)}, {_columns("q", REQUIREMENT_COLUMNS)}
 FROM (

@@ -8,12 +8,13 @@ from contextlib import closing
 
 import pytest
 
-from netclnt.catalog import open_catalog
+from netclnt.catalog import open_catalog, open_connector
 from netclnt.errors import (
     BadArgument,
     DriverMissing,
     ForbiddenName,
     ForbiddenValue,
+    Incompatible,
     LineBroken,
     LoginRefused,
     NetclntError,
@@ -103,6 +104,31 @@ def test_E10_an_account_that_may_only_select_is_enough_to_read(served: SqlPlace)
     sent = [statement_in(line) for line in database.server.statements()[before:]]
     assert len(sent) >= 4
     assert {re.split(r"[\s]", each)[0].upper() for each in sent} <= {"SELECT", "SET"}
+
+
+def test_each_question_is_one_statement_on_the_line(served: SqlPlace) -> None:
+    """Neither the statement's time-out nor what the driver wants to know of our tables costs a round trip of its own."""
+    served.create().publish(new_version("win"))
+    database = database_of(served)
+    before = len(database.server.statements())
+    with closing(open_catalog(database.conn, password=database.password)) as catalog:
+        assert offered(catalog, catalog.state().generation) == {"win": 1}
+    sent = [statement_in(line) for line in database.server.statements()[before:]]
+    first = next(at for at, statement in enumerate(sent) if "nc_state" in statement)
+    assert ["i.name" in statement for statement in sent[first:]] == [False, True]
+    assert [statement for statement in sent[:first] if "statement_timeout" in statement] == []
+
+
+def test_the_longest_time_of_a_statement_outlives_a_transaction_undone(served: SqlPlace) -> None:
+    """Also where the transaction is the first that the connection sees."""
+    served.create()
+    if not isinstance(database_of(served).server, PostgreSQL):
+        pytest.skip("PostgreSQL's is set by a statement, which a rollback would undo")
+    database = database_of(served)
+    with closing(open_connector(database.conn, password=database.password)) as connector:
+        with pytest.raises(Incompatible), connector.transaction():
+            connector.change("UPDATE nc_nothing SET a = ?", (1,))
+        assert list(connector.select("SHOW statement_timeout")) == [("10min",)]
 
 
 def statement_in(line: str) -> str:

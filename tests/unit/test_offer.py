@@ -106,7 +106,7 @@ def test_an_offer_that_never_rests_is_not_told_as_done(world):
 
     def catalog():
         calls.append(1)
-        if len(calls) % 2 == 0:
+        if len(calls) > 1:  # the first look; then each before a version is shown, and the look after it goes over the same
             world.publish("a", noise(len(calls)))
         return world.catalog
 
@@ -114,6 +114,26 @@ def test_an_offer_that_never_rests_is_not_told_as_done(world):
         world.sync(open_catalog=catalog)
     assert world.live("a") is None
     assert world.sync().exit_code is ExitCode.OK
+
+
+def test_a_catalog_is_open_while_it_is_asked_and_told_never_while_content_comes(world):
+    """The version is asked for once more, and the run told, over one connection."""
+    for name in ("a", "b"):
+        world.publish(name, noise(ord(name)))
+    seen = []
+
+    class Watched:
+        def __getattr__(self, name):
+            if name in ("close", "report"):
+                seen.append(name)
+            return getattr(world.catalog, name)
+
+    def catalog():
+        seen.append("open")
+        return Watched()
+
+    world.sync(open_catalog=catalog)
+    assert seen == ["open", "close", "open", "close", "open", "report", "close"]
 
 
 # --- what is never skipped

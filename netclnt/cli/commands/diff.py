@@ -50,7 +50,7 @@ def command(
             session.observe(event)
 
     with edges.open_slave(config, session) as slave:
-        offer = look_at_offer(slave, selection, Questions(), observe, write=False)
+        offer = look_at_offer(slave, selection, Questions(slave.open_catalog), observe, write=False)
         if offer and selection:
             found = sum(version in selection for version in offer.versions)
             refuse_nothing(selection, found + sum(held in selection for held in slave.ledger.held()))
