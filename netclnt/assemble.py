@@ -20,6 +20,7 @@ from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_block
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.front import Done, Front
+from netclnt.linked import Linked
 from netclnt.localmanifests import LocalManifest
 from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
@@ -36,14 +37,16 @@ _TASKS_AHEAD = 8
 @dataclass(frozen=True, slots=True)
 class Work:
     """One version to assemble. ``plans`` is by page number: pages without a plan are complete in staging. ``locations`` are the
-    encoded ones of the pages with missing blocks. ``cloned`` is the number of the seed that staging shares all blocks with at
-    equal offsets, or None; ``holes`` says that what nobody wrote reads as zeros."""
+    encoded ones of the pages with missing blocks. ``linked`` files are as they should be, and not looked at. ``cloned`` is the
+    number of the seed that staging shares all blocks with at equal offsets, or None; ``holes`` says that what nobody wrote reads
+    as zeros."""
 
     image: str
     manifest: LocalManifest
     plans: Mapping[int, PagePlan]
     locations: Mapping[int, bytes]
     seeds: Seeds
+    linked: Linked
     cloned: int | None
     holes: bool
     hash_seed: int
@@ -63,7 +66,7 @@ def assemble(
     ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread after each page, in order.
     Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
     """
-    front = Front(work.image, work.manifest, work.plans, stage, on_page)
+    front = Front(work.image, work.manifest, work.plans, work.linked, stage, on_page)
     mended: set[int] = set()
     bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
     while bad:
@@ -266,7 +269,7 @@ class _Pass:
     # --- the workers
 
     def _take(self, wanted: FrameRange[_Page], data: bytes) -> None:
-        """Put the blocks of each frame in their places, neighbours in one go: written while the processor's cache still has them."""
+        """Put the blocks of each frame in their places, neighbours in one go, while the processor's cache still has them."""
         for frame, stored in wanted.split(data):
             try:
                 plain = memoryview(decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path))

@@ -60,18 +60,29 @@ def read_parts(read_into: ReadInto, offset: int, length: int, buffer: bytearray)
         offset += got
 
 
-def good_blocks(read_into: ReadInto, blocks: Blocks, *, start: int, hash_seed: int) -> list[bool]:
-    """For each block whether its content is there. Runs of zeros are read, too."""
+def good_blocks(read_into: ReadInto, blocks: Blocks, *, start: int, hash_seed: int, known: Sequence[bool] = ()) -> list[bool]:
+    """For each block whether its content is there; of those that are ``known`` to be there nothing is read. Runs of zeros are
+    read, too."""
     good: list[bool] = []
     buffer = bytearray(BUFFER_SIZE)
-    for id_, length in blocks:
-        if id_ == ZERO_ID:
+    for index, (id_, length) in enumerate(blocks):
+        if known and known[index]:
+            good.append(True)
+        elif id_ == ZERO_ID:
             good.append(is_zero(read_into, start, length, buffer))
         else:
             block = memoryview(buffer)[:length]
             good.append(read_into(start, block) == length and block_id(block, hash_seed) == id_)
         start += length
     return good
+
+
+def zero_parts(length: int) -> Iterator[memoryview]:
+    """So many zeros, part by part."""
+    while length:
+        part = memoryview(_ZEROS)[:length]
+        yield part
+        length -= len(part)
 
 
 def wrong_blocks(content: memoryview, offsets: Sequence[int], blocks: Blocks, first: int, hash_seed: int) -> set[int]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import xxhash
 
-from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, read_parts, segments
+from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, read_parts, segments, wrong_blocks, zero_parts
 from netclnt.errors import ContentMismatch
+from netclnt.linked import Linked
 from netclnt.localmanifests import LocalManifest
+from netclnt.model import ZERO_ID, Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
 
@@ -42,8 +45,9 @@ class _Digesting:
 class Front:
     """Follows the complete pages of one version in order: those of ``plans`` as they come, all others are complete already.
 
-    ``on_page`` is called after each page. ``reused`` are the bytes that each planned page took from seeds; ``awaited`` the pages
-    that are not complete. Used by one thread.
+    ``linked`` files are passed over: a page that has some cannot be checked as a whole, so its other blocks are looked at one by
+    one. ``on_page`` is called after each page. ``reused`` are the bytes that each planned page took from seeds; ``awaited`` the
+    pages that are not complete. Used by one thread.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class Front:
         image: str,
         manifest: LocalManifest,
         plans: Mapping[int, PagePlan],
+        linked: Linked,
         stage: PlainStage,
         on_page: Callable[[Done], None],
     ) -> None:
         self._image = image
         self._manifest = manifest
+        self._linked = linked
         self._stage = stage
         self._on_page = on_page
         self.awaited = set(plans)
@@ -68,7 +74,7 @@ class Front:
         self._file = 0
         self._left = self._file_size(0)
         self.reused = {number: plan.reused for number, plan in plans.items()}
-        self.done = Done()
+        self.done = Done(reused=linked.size)
 
     def take(self, number: int, late: bool) -> None:
         """A page is complete; but for its late blocks, if so."""
@@ -105,7 +111,7 @@ class Front:
         self._late.discard(number)
         page = _Digesting(self._digest.copy(), self._file, self._left)
         row = self._manifest.head.block_pages[number]
-        if self._read(page, number) != row.check:
+        if not self._is_good(page, number):
             self.awaited.add(number)
             return False
         for file, digest in page.ended:
@@ -121,28 +127,93 @@ class Front:
         self._on_page(self.done)
         return True
 
+    def _is_good(self, page: _Digesting, number: int) -> bool:
+        """Digest the content of a page; whether it is what the manifest says, linked files apart."""
+        start, row = self._manifest.starts[number], self._manifest.head.block_pages[number]
+        if self._linked.covers(start, row.plain):
+            self._skip(page, row.plain)
+            return True
+        blocks = self._manifest.blocks(number)
+        linked = self._linked.blocks(blocks, start)
+        return self._others_are_good(page, blocks, linked, start) if linked else self._read(page, number) == row.check
+
+    def _others_are_good(self, page: _Digesting, blocks: Blocks, linked: Sequence[bool], start: int) -> bool:
+        """Digest those blocks of a page that are not in linked files; whether all of them are what their ids say."""
+        for first, count, length in _stretches(blocks, linked):
+            if linked[first]:
+                self._skip(page, length)
+            elif blocks.id(first) == ZERO_ID:
+                for part in self._sparse_parts(start, length):
+                    self._update(page, part)
+            else:
+                content = memoryview(self._buffer)[:length]
+                offsets = list(accumulate(blocks.lengths[first : first + count], initial=0))
+                got = self._stage.read_into(start, content)
+                if got < length or wrong_blocks(content, offsets, blocks, first, self._manifest.head.hash_seed):
+                    return False
+                self._update(page, content)
+            start += length
+        return True
+
+    def _skip(self, page: _Digesting, length: int) -> None:
+        """Pass over a part of the version that lies in linked files."""
+        while length and length >= page.left:
+            length -= page.left
+            self._next_file(page)
+        page.left -= length
+
     def _read(self, page: _Digesting, number: int) -> bytes:
         """Digest the content of a page on both counts; returns what its check should be."""
         manifest = self._manifest
         check = xxhash.xxh3_128(seed=manifest.head.hash_seed)
         for zeros, offset, length in segments(manifest.blocks(number)):
-            for part in read_parts(self._stage.read_into, manifest.starts[number] + offset, length, self._buffer):
+            start = manifest.starts[number] + offset
+            for part in self._sparse_parts(start, length) if zeros else self._parts(start, length):
                 if not zeros:
                     check.update(part)
                 self._update(page, part)
         return check.digest()
 
+    def _parts(self, start: int, length: int) -> Iterator[memoryview]:
+        return read_parts(self._stage.read_into, start, length, self._buffer)
+
+    def _sparse_parts(self, start: int, length: int) -> Iterator[memoryview]:
+        """The content of a range that should be zeros. Holes are not read, which would take memory for them."""
+        end = start + length
+        for begin, size in self._stage.data_ranges(start, length):
+            yield from zero_parts(begin - start)
+            yield from self._parts(begin, size)
+            start = begin + size
+        yield from zero_parts(end - start)
+
     def _update(self, page: _Digesting, part: memoryview) -> None:
         """Digest a part of the version, which may hold several files."""
         while part and len(part) >= page.left:
             page.digest.update(part[: page.left])
-            page.ended.append((page.file, page.digest))
+            if self._layout.files[page.file] not in self._linked:
+                page.ended.append((page.file, page.digest))
             part = part[page.left :]
-            page.digest, page.file = hashlib.sha256(), page.file + 1
-            page.left = self._file_size(page.file)
+            self._next_file(page)
         page.digest.update(part)
         page.left -= len(part)
+
+    def _next_file(self, page: _Digesting) -> None:
+        page.digest, page.file = hashlib.sha256(), page.file + 1
+        page.left = self._file_size(page.file)
 
     def _file_size(self, file: int) -> int:
         files = self._layout.files
         return self._entries[files[file]].size if file < len(files) else 0
+
+
+def _stretches(blocks: Blocks, linked: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
+    """(first, count, length) of neighbouring blocks that are all linked; or none is, and they fit into a buffer; or a run of
+    zeros alone."""
+    first = total = 0
+    for index, (id_, length) in enumerate(blocks):
+        fits = linked[index] or (total + length <= BUFFER_SIZE and ZERO_ID not in (id_, blocks.id(first)))
+        if index and not (linked[index] == linked[first] and fits):
+            yield first, index - first, total
+            first, total = index, 0
+        total += length
+    yield first, len(blocks) - first, total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -42,13 +41,11 @@ def _opened(seed: Seed, path: str) -> Iterator[Reader]:
 
 
 class PlainStage:
-    """Reads and writes a stage's files by plain offset. As safe for threads as the stage; but :meth:`good_blocks`, which knows
-    only what was there before anything was written, is for one thread."""
+    """Reads and writes a stage's files by plain offset. As safe for threads as the stage."""
 
     def __init__(self, stage: Stage, layout: Layout) -> None:
         self._stage = stage
         self._layout = layout
-        self._ranges: dict[int, list[tuple[int, int]]] = {}
 
     def clone(self, seed: Seed) -> bool:
         """Share all blocks with a seed, if both are one file with content, the seed's can be read, and the disk knows how."""
@@ -98,21 +95,20 @@ class PlainStage:
             self.read_into(from_offset + done, view)
             self.write(offset + done, [view])
 
-    def good_blocks(self, blocks: Blocks, *, start: int, hash_seed: int) -> list[bool]:
-        """For each block of a page whether it is in its place; empty where nothing was ever written to the page."""
+    def good_blocks(self, blocks: Blocks, *, start: int, hash_seed: int, known: Sequence[bool] = ()) -> list[bool]:
+        """For each block of a page whether it is in its place, or ``known`` to be; empty where nothing was ever written to the
+        page."""
         length = sum(blocks.lengths)
-        if not any(self._has_data(*part) for part in self._layout.parts(start, length)):
+        if not known and not any(self.data_ranges(start, length)):
             return []
-        return good_blocks(self.read_into, blocks, start=start, hash_seed=hash_seed)
+        return good_blocks(self.read_into, blocks, start=start, hash_seed=hash_seed, known=known)
 
-    def _has_data(self, file: int, offset: int, length: int) -> bool:
-        ranges = self._ranges.get(file)
-        if ranges is None:
-            ranges = self._ranges[file] = list(self._stage.data_ranges(file))
-        index = bisect_right(ranges, (offset, 1 << 62)) - 1
-        before = index >= 0 and sum(ranges[index]) > offset
-        after = index + 1 < len(ranges) and ranges[index + 1][0] < offset + length
-        return before or after
+    def data_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """(plain offset, length) of the parts of a range that may hold data; all the rest are holes."""
+        for file, file_offset, part in self._layout.parts(offset, length):
+            for begin, size in self._stage.data_ranges(file, file_offset, part):
+                yield offset + begin - file_offset, size
+            offset += part
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         done = 0

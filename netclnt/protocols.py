@@ -229,14 +229,19 @@ class Stage(Protocol):
         """Copy inside the kernel where possible; returns the bytes copied, less than ``length`` only if the reader ends. A small
         file that is copied whole from the same path of the live image may become a second name of it, never to be written to."""
 
+    def link(self, name: str, files: Iterable[tuple[int, Facts]]) -> Sequence[int]:
+        """Make files second names of those at their paths in the live tree ``name``, as far as these look exactly as the facts
+        say and have their entry's mode; returns those that are. Called right after :meth:`prepare`, by one thread. No content is
+        read: so the facts must be as old as the last look at it. What is linked is never written to, but made a copy first."""
+
     def zero(self, file: int, offset: int, length: int) -> None:
         """Make the range read as zeros, as a hole where possible."""
 
     def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
         """As :meth:`Reader.read_into`, of what was staged."""
 
-    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
-        """(offset, length) of the parts of a file that may hold data; all the rest are holes."""
+    def data_ranges(self, file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """(offset, length) of the parts of a range that may hold data, in order; all the rest are holes, which read as zeros."""
 
     def sync(self) -> None:
         """Make all content written so far durable (fdatasync of the files touched since the last call)."""

@@ -6,7 +6,7 @@ import errno
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from netclnt.errors import ForbiddenValue, StorageError, StorageFailed
@@ -22,7 +22,7 @@ from netclnt.files.syscalls import syncfs
 from netclnt.files.transfer import CHUNK, clone_whole, copy_range, data_ranges, zero_range
 from netclnt.files.workarea import STAGING, WorkArea, make_directory, sync_directory
 from netclnt.model import Bytes, Entry, EntryType
-from netclnt.naming import WORK_DIRECTORY, check_token
+from netclnt.naming import WORK_DIRECTORY, check_name, check_token
 from netclnt.protocols import Facts, Reader
 
 _MANY = 64
@@ -94,6 +94,20 @@ class DirectoryStage:
         with self._writing("write", file, needed=length) as descriptor:
             return copy_range(reader.fileno(), reader_offset, descriptor, offset, length)
 
+    def link(self, name: str, files: Iterable[tuple[int, Facts]]) -> Sequence[int]:
+        self._check()
+        try:
+            live = open_beneath(self._area.root, check_name(name), os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            return ()  # no tree that could be read: whoever reads it otherwise will tell
+        try:
+            with reported("write", self._path):
+                linked = self._files.link_unread(live, files)
+        finally:
+            os.close(live)
+        self._touched.update(linked)
+        return linked
+
     def _link(self, file: int, reader: FileReader) -> bool:
         self._check()
         if reader.root != self._area.path:
@@ -128,12 +142,12 @@ class DirectoryStage:
         except OSError as error:
             raise storage_error("read", self._path, error) from error
 
-    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
+    def data_ranges(self, file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
         self._check()
         if not self._files.there(file):
             return
         with reported("read", self._path), self._files.readable(file) as descriptor:
-            yield from data_ranges(descriptor, self._entries[file].size)
+            yield from data_ranges(descriptor, offset, length)
 
     def sync(self) -> None:
         self._check()

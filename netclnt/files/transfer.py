@@ -97,21 +97,20 @@ def zero_range(descriptor: int, offset: int, length: int) -> None:
             write_all(descriptor, start, [memoryview(zeros)[: offset + length - start]])
 
 
-def data_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """(offset, length) of the parts that may hold data. Moves the descriptor's own position, which nobody here uses."""
-    offset = 0
-    while offset < size:
+def data_ranges(descriptor: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of the parts of a range that may hold data. Moves the descriptor's own position, which nobody uses."""
+    end = offset + length
+    while offset < end:
         try:
             start = os.lseek(descriptor, offset, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return
             if error.errno in _CANNOT:
-                yield offset, size - offset
+                yield offset, end - offset
                 return
             raise
-        end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
-        if start >= size:
+        if start >= end:
             return
-        yield start, end - start
-        offset = end
+        offset = min(end, os.lseek(descriptor, start, os.SEEK_HOLE))
+        yield start, offset - start

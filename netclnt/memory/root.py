@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from netclnt.errors import ForbiddenValue, ForeignFile, Locked, NetclntError, NoSpace, StorageFailed, Unpublishable
+from netclnt.errors import (
+    ContentMismatch,
+    ForbiddenValue,
+    ForeignFile,
+    Locked,
+    NetclntError,
+    NoSpace,
+    StorageFailed,
+    Unpublishable,
+)
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import check_name, check_path, check_token
 from netclnt.protocols import Facts, Reader
@@ -86,7 +95,7 @@ class MemoryRoot:
     def facts(self, name: str, paths: Sequence[str]) -> Sequence[Facts | None]:
         self.fail("facts")
         nodes = [self.live.get(_join(check_name(name), path)) for path in paths]
-        return [None if node is None else Facts(len(node.data), node.mtime, node.inode) for node in nodes]
+        return [None if node is None else _facts(node) for node in nodes]
 
     def type(self, name: str) -> str:
         if self._in_the_way(check_name(name)) is not None:
@@ -115,7 +124,7 @@ class MemoryRoot:
     def files(self) -> Iterator[tuple[str, Facts]]:
         for path, node in sorted(self.live.items()):
             if node.type is EntryType.FILE:
-                yield path, Facts(len(node.data), node.mtime, node.inode)
+                yield path, _facts(node)
 
     def stage(self, token: str) -> MemoryStage:
         self.fail("stage")
@@ -201,6 +210,7 @@ class MemoryStage:
         self._root = root
         self._tree = tree
         self._entries: tuple[Entry, ...] = ()
+        self._linked: dict[int, int] = {}
         self.syncs = 0
 
     def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
@@ -208,7 +218,11 @@ class MemoryStage:
         self._entries = tuple(entries)
         before = dict(self._tree)
         self._tree.clear()
-        return [self._make(entry, before.get(entry.path)) for entry in entries]
+        there = [self._make(entry, before.get(entry.path)) for entry in entries]
+        live = {id(node) for node in self._root.live.values()}
+        nodes = (self._tree[entry.path] for entry in entries)
+        self._linked = {number: node.mtime for number, node in enumerate(nodes) if id(node) in live}
+        return there
 
     def _make(self, entry: Entry, before: Node | None) -> bool:
         if before is not None and before.type is entry.type is EntryType.FILE and len(before.data) == entry.size:
@@ -245,6 +259,18 @@ class MemoryStage:
         self.write(file, offset, [buffer[:got]])
         return got
 
+    def link(self, name: str, files: Iterable[tuple[int, Facts]]) -> Sequence[int]:
+        self._root.fail("link")
+        linked = []
+        for file, facts in files:
+            entry = self._entries[file]
+            node = self._root.live.get(_join(check_name(name), entry.path))
+            if node is not None and (_facts(node), node.type, node.mode) == (facts, entry.type, entry.mode):
+                self._tree[entry.path] = node
+                self._linked[file] = node.mtime
+                linked.append(file)
+        return linked
+
     def zero(self, file: int, offset: int, length: int) -> None:
         node = self._inside(file, offset, length)
         node.data[offset : offset + length] = bytes(length)
@@ -252,16 +278,12 @@ class MemoryStage:
     def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
         return _MemoryReader(self._node(file)).read_into(offset, buffer)
 
-    def data_ranges(self, file: int) -> Iterator[tuple[int, int]]:
-        data = self._node(file).data
-        begin = None
-        for offset in range(0, len(data) + _HOLE, _HOLE):
-            filled = any(data[offset : offset + _HOLE])
-            if filled and begin is None:
-                begin = offset
-            elif not filled and begin is not None:
-                yield begin, min(offset, len(data)) - begin
-                begin = None
+    def data_ranges(self, file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        data, end = self._node(file).data, offset + length
+        for start in range(offset - offset % _HOLE, end, _HOLE):
+            if any(data[start : start + _HOLE]):
+                begin = max(start, offset)
+                yield begin, min(start + _HOLE, end) - begin
 
     def sync(self) -> None:
         self._root.fail("sync")
@@ -270,12 +292,16 @@ class MemoryStage:
     def seal(self, name: str) -> Sequence[Facts]:
         self._root.fail("seal")
         replaced = self._root.live.get(check_name(name))
+        for file, mtime in list(self._linked.items()):
+            entry = self._entries[file]
+            node = self._node(file)
+            if self._root.live.get(_join(name, entry.path)) is not node or (node.mtime, node.mode) != (mtime, entry.mode):
+                self._check_content(name, entry, self._unshared(file))
         for entry in self._entries:
             self._tree[entry.path].mode = entry.mode & _PERMISSIONS
         if replaced is not None and replaced.type is self._entries[0].type:
             self._tree[""].mode = replaced.mode
-        nodes = [self._tree[entry.path] for entry in self._entries]
-        return [Facts(len(node.data), node.mtime, node.inode) for node in nodes]
+        return [_facts(self._tree[entry.path]) for entry in self._entries]
 
     def close(self) -> None:
         """Nothing to close."""
@@ -286,11 +312,25 @@ class MemoryStage:
             raise _missing("use", self._entries[file].path)
         return node
 
+    def _unshared(self, file: int) -> Node:
+        """The node of a file, a copy of its own if it was linked."""
+        node = self._node(file)
+        if self._linked.pop(file, None) is None:
+            return node
+        own = self._tree[self._entries[file].path] = self._root.make(node.type, node.mode)
+        own.data[:] = node.data
+        return own
+
+    def _check_content(self, name: str, entry: Entry, node: Node) -> None:
+        digest = hashlib.sha256(node.data).digest()
+        if digest != entry.sha256:
+            raise ContentMismatch(name, entry.path, entry.sha256.hex(), digest.hex())
+
     def _inside(self, file: int, offset: int, length: int) -> Node:
         size = self._entries[file].size
         if offset < 0 or length < 0 or offset + length > size:
             raise ForbiddenValue(what="range", value=f"{offset}+{length}", rule=f"inside the file's {size} bytes")
-        return self._node(file)
+        return self._unshared(file)
 
 
 class _MemoryReader:
@@ -312,6 +352,10 @@ class _MemoryReader:
 
 def _join(name: str, path: str) -> str:
     return f"{name}/{check_path(path)}" if path else name
+
+
+def _facts(node: Node) -> Facts:
+    return Facts(len(node.data), node.mtime, node.inode)
 
 
 def _below(tree: Tree, name: str) -> Tree:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netclnt.errors import ForbiddenName, ForbiddenValue, ForeignFile, Locked, StorageFailed, Unpublishable
 from netclnt.model import Entry, EntryType
-from netclnt.protocols import Reader, Root
+from netclnt.protocols import Facts, Reader, Root, Stage
 from tests.support.roots import Bench, directory_bench, memory_bench
 
 FILE, DIRECTORY, LINK = EntryType.FILE, EntryType.DIRECTORY, EntryType.LINK
@@ -324,14 +325,16 @@ def test_a_staged_file_is_sparse_and_of_full_size(root: Root) -> None:
     size = 10_000_000
     stage = root.stage("a1")
     stage.prepare([Entry("", FILE, 0o644, size, bytes(32))])
-    assert list(stage.data_ranges(0)) == []
+    assert list(stage.data_ranges(0, 0, size)) == []
     stage.write(0, 4_000_000, [b"x" * 100_000, b"", b"y"])
     stage.zero(0, 4_040_000, 20_000)
-    ranges = list(stage.data_ranges(0))
+    ranges = list(stage.data_ranges(0, 0, size))
     assert sum(length for _, length in ranges) <= 2 * 65536 + 100_001
     assert all(start + length <= size for start, length in ranges)
     covered = [range(start, start + length) for start, length in ranges]
     assert all(any(offset in part for part in covered) for offset in (4_000_000, 4_039_999, 4_060_000, 4_100_000))
+    assert list(stage.data_ranges(0, 4_000_100, 10)) == [(4_000_100, 10)]
+    assert list(stage.data_ranges(0, 9_000_000, 1_000)) == []
     buffer = bytearray(120_000)
     assert stage.read_into(0, 3_990_000, buffer) == 120_000
     assert buffer == bytes(10_000) + b"x" * 40_000 + bytes(20_000) + b"x" * 40_000 + b"y" + bytes(9_999)
@@ -430,3 +433,71 @@ def test_H1_the_lock_names_its_holder(root: Root) -> None:
         assert caught.value.holder == "pid 4711, netclnt sync"
     with root.lock("pid 4712"):
         pass
+
+
+# --- files taken as they lie
+
+LINKED = {"a": b"content a", "d": None, "d/b": b"content b", "d/c": b"content c"}
+
+
+def linking(root: Root, token: str = "a2") -> tuple[Stage, list[tuple[int, Facts]]]:
+    """A stage of the same version as the live one, and how the files of that look, by the numbers of their entries."""
+    entries, _ = shape(LINKED)
+    stage = root.stage(token)
+    stage.prepare(entries)
+    looks = root.facts("t", [entry.path for entry in entries])
+    files = [(number, facts) for number, facts in enumerate(looks) if facts and entries[number].type is FILE]
+    return stage, files
+
+
+def staged(stage: Stage, number: int) -> bytes:
+    buffer = bytearray(9)
+    return bytes(buffer[: stage.read_into(number, 0, buffer)])
+
+
+def test_linked_files_are_those_that_look_as_they_should(root: Root) -> None:
+    put(root, "t", LINKED)
+    stage, files = linking(root)
+    assert [number for number, _ in files] == [1, 3, 4]
+    (a, facts_a), (b, facts_b), c = files
+    wrong = [(a, replace(facts_a, mtime=facts_a.mtime + 1)), (b, replace(facts_b, inode=facts_b.inode + 1)), c]
+    assert list(stage.link("t", wrong)) == [4]
+    assert staged(stage, 1) == bytes(9)
+    assert list(stage.link("t", [(a, replace(facts_a, size=8)), files[1]])) == [3]
+    assert list(stage.link("t", files)) == [1, 3, 4]
+    assert staged(stage, 1) == b"content a"
+    assert [stage.seal("t")[number] for number, _ in files] == [facts for _, facts in files]
+    stage.close()
+    root.show("a2", "t", keep=None)
+    assert list(root.facts("t", ["a", "d/b", "d/c"])) == [facts for _, facts in files]
+
+
+def test_what_is_linked_is_not_written_to(root: Root) -> None:
+    put(root, "t", LINKED)
+    stage, files = linking(root)
+    stage.link("t", files)
+    stage.write(1, 0, [b"C"])
+    stage.close()
+    stage, _ = linking(root)
+    stage.write(3, 0, [b"C"])
+    assert (staged(stage, 1), staged(stage, 3), staged(stage, 4)) == (b"Content a", b"Content b", b"content c")
+    assert [content(root, "t", path) for path in ("a", "d/b", "d/c")] == [b"content a", b"content b", b"content c"]
+    assert list(stage.link("t", files)) == [4]
+    stage.close()
+
+
+def test_nothing_to_link_to(root: Root) -> None:
+    put(root, "t", LINKED)
+    put(root, "single", b"content a")
+    stage, files = linking(root)
+    assert list(stage.link("absent", files)) == []
+    assert list(stage.link("single", files)) == []
+    stage.close()
+
+
+def test_a_linked_file_of_another_mode_is_read(bench: Bench) -> None:
+    put(bench.root, "t", LINKED)
+    bench.put_file("t/a", b"content a", 0o600)
+    stage, files = linking(bench.root)
+    assert list(stage.link("t", files)) == [3, 4]
+    stage.close()

@@ -127,3 +127,13 @@ def test_what_was_staged_is_copied_further_back_even_where_it_is_being_copied(pl
     plain.copy_within(100, 0, 1_050)
     assert content(plain)[:1_150] == (data * 12)[:1_150]
     assert content(plain)[50_000:50_030] == data[20:50]
+
+
+def test_parts_that_may_hold_data_are_told_by_plain_offset(plain):
+    assert list(plain.data_ranges(0, sum(SIZES))) == []
+    plain.write(20_000, [memoryview(b"x" * 100)])
+    for offset, length in plain.data_ranges(19_000, 3_000):
+        assert 19_000 <= offset <= 20_000
+        assert 20_100 <= offset + length <= 22_000
+    assert list(plain.data_ranges(20_010, 20)) == [(20_010, 20)]
+    assert list(plain.data_ranges(40_000, 30_000)) == []
