@@ -15,13 +15,14 @@ from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
 from netclnt.frames import HeldBack, Piece
 from netclnt.front import Done
+from netclnt.linked import Linked, unchanged
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import EARLIER, Frame, Locations, decode_record
 from netclnt.model import Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
 from netclnt.planning import Planned, plan_pages
-from netclnt.protocols import Root, Source, Stage
+from netclnt.protocols import Facts, Root, Source, Stage
 from netclnt.remote import fetch_locations, fetch_manifest
 from netclnt.seeds import Seed, Seeds
 
@@ -48,13 +49,15 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Staging:
     """A stage that is prepared. ``resumed`` says that files were there already; ``complete`` are the pages that the journal
-    vouches for; ``cloned`` says that the first seed's file is shared at equal offsets."""
+    vouches for; ``cloned`` says that the first seed's file is shared at equal offsets; ``linked`` are the files that are second
+    names of live ones."""
 
     stage: Stage
     plain: PlainStage
     resumed: bool
     complete: Collection[int]
     cloned: bool
+    linked: Linked
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,31 @@ def get_manifest(wanted: Wanted, line: Line, *, reuse: Iterable[str]) -> LocalMa
     return manifest
 
 
-def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], base: Seed | None) -> Staging:
-    """Open the staging area of a version; the caller closes its stage. A fresh one of a single file shares what it can with
-    ``base``."""
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The version of an image that is shown. ``facts`` are how its files looked when their content was last vouched for; empty
+    where that does not count."""
+
+    name: str
+    seed: Seed
+    facts: Mapping[str, Facts]
+
+
+def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], base: Base | None) -> Staging:
+    """Open the staging area of a version; the caller closes its stage. It shares with ``base`` what it can: of a tree the files
+    that are unchanged, of a fresh single file its blocks."""
     entries = manifest.entries  # refused, if they are to be, before there is anything in staging
     stage = root.stage(manifest.digest)
     try:
         resumed = any(stage.prepare(entries))
         plain = PlainStage(stage, manifest.layout)
-        cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base)
+        cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base.seed)
+        same = unchanged(base.seed.entries, entries, base.facts) if base is not None and base.facts else ()
+        linked = Linked(manifest.layout, stage.link(base.name, same) if base is not None and manifest.head.tree else ())
     except BaseException:
         stage.close()
         raise
-    return Staging(stage, plain, resumed, journal if resumed else (), cloned)
+    return Staging(stage, plain, resumed, journal if resumed else (), cloned, linked)
 
 
 def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Staging | None) -> Plan:
@@ -109,13 +124,19 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
     complete = staging.complete if staging else ()
     resumed = staging.plain if staging and staging.resumed else None
     cloned = staging is not None and staging.cloned
+    linked = staging.linked if staging else Linked(manifest.layout, ())
 
     def in_place(number: int, blocks: Blocks) -> Sequence[bool]:
-        return resumed.good_blocks(blocks, start=manifest.starts[number], hash_seed=line.hash_seed) if resumed else ()
+        start = manifest.starts[number]
+        known = linked.blocks(blocks, start)
+        return resumed.good_blocks(blocks, start=start, hash_seed=line.hash_seed, known=known) if resumed else known
 
     pages: dict[int, PagePlan] = {}
-    reuse = write = blocks_missing = 0
-    wanted = (number for number in range(len(manifest.starts)) if number not in complete)
+    reuse, write, blocks_missing = linked.size, 0, 0
+    rows = zip(manifest.starts, manifest.head.block_pages, strict=True)
+    wanted = [
+        number for number, (start, row) in enumerate(rows) if number not in complete and not linked.covers(start, row.plain)
+    ]
     for planned in plan_pages(manifest, seeds, wanted, in_place=in_place):
         plan = pages[planned.number] = planned.plan
         reuse += plan.reused
@@ -154,6 +175,7 @@ def fill(
         plans=plan.pages,
         locations=plan.locations,
         seeds=seeds,
+        linked=staging.linked,
         cloned=0 if staging.cloned else None,
         holes=not (staging.cloned or staging.resumed),
         hash_seed=line.hash_seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from netclnt.model import Entry, EntryType
 
@@ -21,6 +22,10 @@ class Layout:
             self.starts.append(offset)
             offset += entries[number].size
         self.size = offset
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """(begin, end) of the plain bytes of each of those files."""
+        return pairwise((*self.starts, self.size))
 
     def parts(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """(entry number, offset in its file, length) of each file that a range of plain bytes touches; nothing behind the end."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from netclnt.bring import Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
+from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
 from netclnt.diff import Action, Change
 from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile, SourceMissing
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
@@ -164,14 +164,15 @@ def _line_rate(ledger: Ledger) -> float | None:
 
 def _assemble(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
     """Complete and seal the version in staging; returns the bytes reused, and how its entries looked when they were sealed."""
-    with _seeds(job, staged=True) as (seeds, base):
+    with _seeds(job, staged=True) as (seeds, shown):
+        base = Base(job.version.name, shown, _facts_of_shown(job)) if shown is not None else None
         with suppress(SourceMissing, ContentMismatch):
             return _fill(job, manifest, seeds, base)
         # Once more: with locations read anew, as packs may have been put together; and by looking at what lies in staging, as
         # it may be no longer what the journal vouches for.
         job.slave.ledger.journal_clear(manifest.digest)
         try:
-            return _fill(job, manifest, seeds, base)
+            return _fill(job, manifest, seeds, replace(base, facts={}) if base is not None else None)
         except ContentMismatch as error:
             text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
             job.observer(Warned("content-mismatch", text))
@@ -179,7 +180,13 @@ def _assemble(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
             return _fill(job, manifest, Seeds([]), None)
 
 
-def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Seed | None) -> tuple[int, Sequence[Facts]]:
+def _facts_of_shown(job: Job) -> Mapping[str, Facts]:
+    """How the files of the shown version looked when it was recorded, unless there is doubt about them."""
+    held = job.slave.ledger.get(job.version.name)
+    return job.slave.ledger.facts(held.name) if held and held.tree and not held.damaged and not job.change.suspect else {}
+
+
+def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) -> tuple[int, Sequence[Facts]]:
     slave, line = job.slave, _line(job)
     journal = slave.ledger.journal(manifest.digest)
     staging = prepare(manifest, slave.root, journal=journal, base=base)

@@ -61,8 +61,8 @@ def plan_pages(
 def _plan_window(window: Sequence[_Unplanned], seeds: Seeds) -> Iterator[Planned]:
     ids: set[bytes] = set()
     for page in window:
-        if not (page.staged and all(page.staged)):
-            ids.update(split_ids(page.blocks.ids))
+        here = split_ids(page.blocks.ids)
+        ids.update((id_ for id_, staged in zip(here, page.staged, strict=True) if not staged) if page.staged else here)
     ids.discard(ZERO_ID)
     found = seeds.find(ids)
     for page in window:

@@ -31,17 +31,17 @@ class Local:
         self._lock = Lock()
 
     @cached_property
-    def _entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[Entry]:
         return self._tell_entries()
 
     @cached_property
     def layout(self) -> Layout:
-        return Layout(self._entries)
+        return Layout(self.entries)
 
     def parts(self, offset: int, length: int) -> Iterator[tuple[str, int, int]]:
         """(path, offset in that file, length) of each file that a range of plain bytes touches."""
         for number, start, part in self.layout.parts(offset, length):
-            yield self._entries[number].path, start, part
+            yield self.entries[number].path, start, part
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """Fill a buffer from a plain offset; returns the bytes read, fewer only where a file is shorter than it should be."""

@@ -49,10 +49,11 @@ def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Fac
         for number in range(len(files.entries) - 1, -1, -1):
             entry = files.entries[number]
             try:
-                if number in files.linked and not _is_still(files, number, directories, replaced):
+                facts = _facts_if_still(files, number, directories, replaced) if number in files.linked else None
+                if facts is None and number in files.linked:
                     files.unshare(number)
                     _check_content(files, number, name)
-                found.append(_dress(directories, entry, replaced))
+                found.append(facts or _dress(directories, entry, replaced))
             except OSError as error:
                 place = area.describe(f"{name}/{entry.path}" if entry.path else name)
                 raise storage_error("set the owner of", place, error) from error
@@ -60,15 +61,18 @@ def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Fac
     return found
 
 
-def _is_still(files: StagedFiles, number: int, directories: Directories, replaced: _Replaced) -> bool:
-    """Whether a file is a second name of the live one at its path, and that was not written to and has the right attributes."""
+def _facts_if_still(files: StagedFiles, number: int, directories: Directories, replaced: _Replaced) -> Facts | None:
+    """How a file looks that is a second name of the live one at its path, if that was not written to and has the right mode: its
+    owner, group and label are then as they are to be."""
     entry = files.entries[number]
     live = replaced.look(entry)
     if live is None or live.st_mtime_ns != files.linked[number] or stat.S_IMODE(live.st_mode) != entry.mode & PERMISSIONS:
-        return False
+        return None
     parent, last = split(inner(entry.path))
     staged = os.stat(last, dir_fd=directories.open(parent), follow_symlinks=False)
-    return (staged.st_dev, staged.st_ino, staged.st_size) == (live.st_dev, live.st_ino, entry.size)
+    if (staged.st_dev, staged.st_ino, staged.st_size) != (live.st_dev, live.st_ino, entry.size):
+        return None
+    return Facts(size=staged.st_size, mtime=staged.st_mtime_ns, inode=staged.st_ino)
 
 
 def _check_content(files: StagedFiles, number: int, name: str) -> None:

@@ -2,8 +2,9 @@
 
 Until then a file reads as zeros. Small files are opened for each use, from a directory that stays open for its thread; of the
 large ones some stay open. A small file that is the same as the live one at its path may be that very file, by a second name for
-it (:meth:`StagedFiles.link`): such a one is never written to, nor given other attributes, but first made a copy of its own.
-All methods raise OSError, and all but :meth:`StagedFiles.complete` and :meth:`StagedFiles.close` are safe for several threads.
+it (:meth:`StagedFiles.link`, :meth:`StagedFiles.link_unread`): such a one is never written to, nor given other attributes, but
+first made a copy of its own. All methods raise OSError; those that put something into one file, or read it, are safe for several
+threads.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from netclnt.files.confine import ThreadDirectories, split
+from netclnt.files.confine import Directories, ThreadDirectories, split
 from netclnt.files.descriptors import Descriptors
 from netclnt.files.preparing import SMALL, Prepared, inner
 from netclnt.files.reader import FileReader
 from netclnt.files.transfer import copy_range, read_full, write_all
 from netclnt.model import Bytes, Entry
+from netclnt.protocols import Facts
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOENT, errno.EACCES, errno.ENOSYS)
 """How the kernel says that it makes no second name here: a file system without them, a rule of the kernel, no ``/proc``."""
+_NO_LIVE = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
+"""How it says that something else lies at a path, or that the file has all the names it can have."""
 
 
 class StagedFiles:
@@ -36,6 +40,7 @@ class StagedFiles:
         self.entries = entries
         self.linked = prepared.linked
         """The mtime, in nanoseconds, that each file which has another name had before its content was looked at."""
+        self._stage = stage
         self._there = bytearray(prepared.there)
         self._large = Descriptors(self._open, limit)
         self._lock = threading.Lock()
@@ -102,6 +107,40 @@ class StagedFiles:
         self.linked[file] = found.st_mtime_ns
         self._there[file] = True
         return True
+
+    def link_unread(self, live: int, files: Iterable[tuple[int, Facts]]) -> list[int]:
+        """Make small files second names of those at their paths below the directory ``live``, as far as these look exactly as
+        the facts say and have the right mode; returns those that are. Their content is not looked at."""
+        linked: list[int] = []
+        with Directories(self._stage) as to, Directories(live) as from_:
+            for file, facts in files:
+                entry = self.entries[file]
+                if entry.size > SMALL or not entry.path:
+                    continue
+                parent, last = split(entry.path)
+                found = self._second_name(file, from_, parent, to.open(inner(parent)), last)
+                if found is None:
+                    continue
+                if (found.st_size, found.st_mtime_ns, found.st_ino) == (facts.size, facts.mtime, facts.inode) and stat.S_IMODE(
+                    found.st_mode
+                ) == entry.mode:
+                    self.linked[file] = facts.mtime
+                    self._there[file] = True
+                    linked.append(file)
+                elif not self._there[file]:
+                    os.unlink(last, dir_fd=to.open(inner(parent)))
+        return linked
+
+    def _second_name(self, file: int, live: Directories, parent: str, directory: int, last: str) -> os.stat_result | None:
+        """How a file looks that is there, or was just made a second name of the live one; None if there can be none."""
+        if not self._there[file]:
+            try:
+                os.link(last, last, src_dir_fd=live.open(parent), dst_dir_fd=directory, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in _NO_LIVE or error.errno in _NO_LINKS:
+                    return None
+                raise
+        return os.stat(last, dir_fd=directory, follow_symlinks=False)
 
     def unshare(self, file: int) -> None:
         """Make a file that has another name a copy of its own."""

@@ -211,6 +211,7 @@ class MemoryStage:
         self._tree = tree
         self._entries: tuple[Entry, ...] = ()
         self._linked: dict[int, int] = {}
+        self._own: set[int] = set()
         self.syncs = 0
 
     def prepare(self, entries: Sequence[Entry]) -> Sequence[bool]:
@@ -222,6 +223,7 @@ class MemoryStage:
         live = {id(node) for node in self._root.live.values()}
         nodes = (self._tree[entry.path] for entry in entries)
         self._linked = {number: node.mtime for number, node in enumerate(nodes) if id(node) in live}
+        self._own = {number for number, was_there in enumerate(there) if was_there and number not in self._linked}
         return there
 
     def _make(self, entry: Entry, before: Node | None) -> bool:
@@ -265,7 +267,11 @@ class MemoryStage:
         for file, facts in files:
             entry = self._entries[file]
             node = self._root.live.get(_join(check_name(name), entry.path))
-            if node is not None and (_facts(node), node.type, node.mode) == (facts, entry.type, entry.mode):
+            if (
+                file not in self._own
+                and node is not None
+                and (_facts(node), node.type, node.mode) == (facts, entry.type, entry.mode)
+            ):
                 self._tree[entry.path] = node
                 self._linked[file] = node.mtime
                 linked.append(file)
@@ -315,6 +321,7 @@ class MemoryStage:
     def _unshared(self, file: int) -> Node:
         """The node of a file, a copy of its own if it was linked."""
         node = self._node(file)
+        self._own.add(file)
         if self._linked.pop(file, None) is None:
             return node
         own = self._tree[self._entries[file].path] = self._root.make(node.type, node.mode)
