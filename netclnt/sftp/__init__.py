@@ -5,8 +5,11 @@ Formats and rules are in the modules; :func:`open_source` stacks them, in this o
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from weakref import WeakSet
 
 from netclnt.errors import BadArgument
@@ -33,6 +36,18 @@ _MOST = {"paramiko": 4, "openssh": 8}
 
 _SHORT = {"paramiko": 1, "openssh": 2}
 """Connections on a thick, short line: each ssh is a process with a core of its own; paramiko's threads share one lock."""
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Within, a module that is not loaded yet cannot be: for one that another library takes if it is there."""
+    modules = cast("dict[str, object]", sys.modules)
+    kept_out = modules.setdefault(module, None) is None
+    try:
+        yield
+    finally:
+        if kept_out:
+            modules.pop(module, None)
 
 
 def open_source(
@@ -66,7 +81,8 @@ def open_source(
     def line() -> Transport:
         if transport == "openssh":
             return OpensshTransport(parent, login, timeout=timeout)
-        from netclnt.sftp.paramiko import ParamikoTransport  # noqa: PLC0415 - heavy; an up-to-date sync never gets here
+        with _without("invoke"):  # half of the time; paramiko wants it for ``Match exec`` in a config that is not read here
+            from netclnt.sftp.paramiko import ParamikoTransport  # noqa: PLC0415 - heavy; an up-to-date sync never gets here
 
         return ParamikoTransport(parent, login, timeout=timeout)
 

@@ -23,6 +23,10 @@ _SLACK = 0.02
 """Seconds of the rate to have in flight at least: where the round trip is short, threads and processes take that long to take
 turns."""
 
+_AMPLE = 1024 * 1024
+"""Bytes to have in flight though the line holds less, as long as a second brings them: TCP sends faster only while it has enough
+to send. Not more than needed: sshd moves in memory, again and again, what it cannot yet send."""
+
 _FADE = 1 / 32
 _SHARE = 512 * 1024
 """What one TCP connection carries in flight for certain: beyond, more connections are faster."""
@@ -75,7 +79,7 @@ class Flow:
         self.round_trip = elapsed if self.round_trip is None else min(self.round_trip, elapsed)
         sample = (self._received - mark.received) / elapsed
         self.rate = sample if sample > self.rate else self.rate + (sample - self.rate) * _FADE
-        wanted = self.rate * max(2 * self.round_trip, _SLACK)
+        wanted = max(self.rate * max(2 * self.round_trip, _SLACK), min(self.rate, _AMPLE))
         self.window = int(max(min(_LEAST, self._most), min(self._most, wanted)))
 
 

@@ -199,11 +199,12 @@ class ParamikoTransport:
             packets = cast(Packets, ssh.packetizer)
             packets.channel, packets.pipe = channel.chanid, pipe
             try:
-                channel.invoke_subsystem("sftp")
+                channel.invoke_subsystem("sftp")  # nothing may be sent before the answer: until then the window is 0
             except paramiko.SSHException as error:
                 if not ssh.is_active():
                     raise
                 raise Incompatible(what="SFTP server", found="no sftp subsystem", supported="SFTP version 3") from error
+            cast(ReadAhead, ssh.sock).eager = False
             return channel
 
     @contextlib.contextmanager

@@ -33,7 +33,7 @@ class Line:
 def test_the_window_grows_to_about_twice_what_the_line_holds(rate, round_trip):
     line = Line(rate, round_trip)
     line.run(400)
-    wanted = min(IN_FLIGHT_EACH, 2 * rate * round_trip)
+    wanted = min(IN_FLIGHT_EACH, max(2 * rate * round_trip, min(rate, 2**20)))
     assert 0.9 * wanted <= line.flow.window <= 1.1 * wanted
     assert line.flow.rate == pytest.approx(rate, rel=0.05)
 
@@ -41,8 +41,8 @@ def test_the_window_grows_to_about_twice_what_the_line_holds(rate, round_trip):
 def test_a_thin_line_holds_a_second_of_its_rate_at_the_most():
     line = Line(250_000, 0.03)
     line.run(100)
-    assert line.flow.window == 4 * READ_MIN
-    assert line.flow.request == READ_MIN
+    assert 4 * READ_MIN <= line.flow.window <= 250_000
+    assert READ_MIN <= line.flow.request <= 250_000 // 4
 
 
 def test_a_line_that_gets_thinner_is_noticed():
@@ -50,7 +50,14 @@ def test_a_line_that_gets_thinner_is_noticed():
     line.run(300)
     line.rate = 1e6
     line.run(300)
-    assert line.flow.window <= 1.3 * 2 * 1e6 * 0.1
+    assert line.flow.window <= 1.3 * 1e6
+
+
+def test_a_line_that_has_only_begun_to_carry_is_given_enough_to_send():
+    """TCP's own window grows only while there is more to send than it lets through: what little came so far must not count."""
+    line = Line(1.1e6, 0.1)
+    line.run(8)
+    assert line.flow.window >= 0.9e6
 
 
 def test_a_thick_line_is_asked_with_the_longest_requests():
