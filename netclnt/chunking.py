@@ -83,11 +83,34 @@ def cut(read: Callable[[int], Bytes], *, read_size: int = READ_SIZE) -> Iterator
     yield from _zero_runs(zeros)
 
 
+class WholeCutter:
+    """Cuts files that lie in memory whole, one after the other, into the blocks that :func:`cut` gives. For one thread."""
+
+    def __init__(self) -> None:
+        self._chunker = _new_chunker()
+
+    def cut(self, data: bytes) -> list[Stretch]:
+        view = memoryview(data)
+        if len(data) < WINDOW:
+            return [self._stretch(view)] if data else []
+        stretches: list[Stretch] = []
+        for is_zero, start, end in _parts(data):
+            stretches += _zero_runs(end - start) if is_zero else [self._stretch(view[start:end])]
+        return stretches
+
+    def _stretch(self, view: memoryview) -> Stretch:
+        return Stretch(view, [chunk.length for chunk in self._chunker.cut_buf(view)])
+
+
+def _new_chunker() -> FastCDC:
+    return FastCDC(avg_size=BLOCK_MAX // 4, min_size=BLOCK_MAX // 16, max_size=BLOCK_MAX)
+
+
 class _Cutter:
     """Cuts data that come in parts, as if they came at once."""
 
     def __init__(self) -> None:
-        self._chunker = FastCDC(avg_size=BLOCK_MAX // 4, min_size=BLOCK_MAX // 16, max_size=BLOCK_MAX)
+        self._chunker = _new_chunker()
         self._carry = b""
 
     def cut(self, data: memoryview, *, more: bool) -> Iterator[Stretch]:

@@ -10,17 +10,17 @@ import hashlib
 import tempfile
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import xxhash
 
 from netclnt.blockindex import Growing
-from netclnt.chunking import CHUNKER, Stretch, block_ids, cut
+from netclnt.chunking import CHUNKER, Stretch, WholeCutter, block_ids, cut
 from netclnt.dedup import StoreIndex, encode_location
 from netclnt.errors import SourceChanged
 from netclnt.intake import Intake
@@ -43,6 +43,9 @@ from netclnt.workers import ordered_map
 
 _FRAMES_AHEAD = 64
 """Frames in hand: enough for all threads to be busy while the next buffer is read and cut (8 MiB)."""
+
+_WHOLE_MAX = 256 * 1024
+_FILES_AHEAD = 32
 
 _COPY_SIZE = 1 << 20
 
@@ -246,21 +249,54 @@ class _Reader:
     def __init__(self, content: Content, intake: Intake) -> None:
         self._content = content
         self._intake = intake
+        self._whole = WholeCutter()
         self.entries: list[Entry] = []
 
     def __iter__(self) -> Iterator[Stretch]:
-        for item in self._content.items():
-            if item.type is EntryType.FILE:
-                yield from self._file(item)
-            else:
-                self.entries.append(Entry(item.path, item.type, item.mode, target=item.target))
+        with closing(self._opened()) as opened:
+            for item, file in opened:
+                if file is None:
+                    self.entries.append(Entry(item.path, item.type, item.mode, target=item.target))
+                    continue
+                with file:
+                    if item.size is None or item.size > _WHOLE_MAX:
+                        yield from self._in_parts(item, file)
+                    else:
+                        yield from self._at_once(item, file, item.size)
 
-    def _file(self, item: Item) -> Iterator[Stretch]:
-        with self._content.open(item.path) as file, self._intake.file(file, size=item.size) as passing:
+    def _opened(self) -> Generator[tuple[Item, BinaryIO | None], None, None]:
+        """The items with their files, which are the taker's to close. Some are opened ahead, so that small ones are on their
+        way from the disk together."""
+        ahead: deque[tuple[Item, BinaryIO | None]] = deque()
+        try:
+            for item in self._content.items():
+                ahead.append((item, self._content.open(item.path) if item.type is EntryType.FILE else None))
+                if len(ahead) > _FILES_AHEAD:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+        finally:
+            for _, file in ahead:
+                if file is not None:
+                    file.close()
+
+    def _in_parts(self, item: Item, file: BinaryIO) -> Iterator[Stretch]:
+        with self._intake.file(file, size=item.size) as passing:
             yield from cut(passing.read)
         if item.size is not None and passing.size != item.size:
             raise SourceChanged(path=item.path)
         self.entries.append(Entry(item.path, item.type, item.mode, passing.size, passing.digest()))
+
+    def _at_once(self, item: Item, file: BinaryIO, size: int) -> Iterator[Stretch]:
+        """Without another thread: to hand over a small file takes longer than to read and digest it."""
+        data = file.read(size + 1)  # one more, so that the end shows without a second call
+        while len(data) < size and (more := file.read(size + 1 - len(data))):
+            data += more
+        if len(data) != size:
+            raise SourceChanged(path=item.path)
+        self._intake.on_read(size)
+        yield from self._whole.cut(data)
+        self.entries.append(Entry(item.path, item.type, item.mode, size, hashlib.sha256(data).digest()))
 
 
 class _Frames:

@@ -12,8 +12,11 @@ from typing import BinaryIO, Protocol, Self, cast
 
 from netclnt.chunking import READ_SIZE
 
-_BUFFERS = 4
-"""One is being filled, one is with the caller, and two are being digested: SHA-256 is the slowest of the three."""
+_READ_AHEAD = 2
+"""Buffers filled, or being filled, before they are asked for."""
+
+_BUFFERS = _READ_AHEAD + 4
+"""Of the others one is with the caller, and three are being digested: SHA-256 is the slowest of the three."""
 
 _INLINE_DIGEST_MAX = 256 * 1024
 
@@ -43,7 +46,7 @@ class Intake:
 
         A file of unknown ``size`` is not read ahead: nobody could end a read that waits for what comes over a pipe.
         """
-        passing = Passing(self, file, ahead=size is not None and size > READ_SIZE)
+        passing = Passing(self, file, ahead=0 if size is None else size // READ_SIZE)
         try:
             yield passing
         finally:
@@ -67,26 +70,29 @@ class _Buffer:
 class Passing:
     """One file being taken in."""
 
-    def __init__(self, intake: Intake, file: BinaryIO, *, ahead: bool) -> None:
+    def __init__(self, intake: Intake, file: BinaryIO, *, ahead: int) -> None:
+        """``ahead`` is how many parts more than the first may be read before they are asked for."""
         self._intake = intake
         self._file = cast("_ReadsInto", file)
         self._ahead = ahead
-        self._filling: Future[int] | None = None
+        self._filling: deque[tuple[_Buffer, Future[int]]] = deque()
         self._digesting: Future[None] | None = None
         self._sha256 = hashlib.sha256()
         self.size = 0
 
     def read(self, _size: int = READ_SIZE) -> bytearray:
         """The next :data:`READ_SIZE` bytes, fewer only at the end. They stay as they are until the next call."""
-        buffers = self._intake.buffers
-        buffer = buffers[0]
-        count = self._filling.result() if self._filling else self._fill(buffer)
-        self._filling = None
-        buffers.rotate(-1)
-        whole = count == READ_SIZE
-        if self._ahead and whole:
-            self._filling = self._intake.reader.submit(self._fill, buffers[0])
-        data = buffer.data if whole else buffer.data[:count]
+        if self._filling:
+            buffer, filling = self._filling.popleft()
+            count = filling.result()
+        else:
+            buffer = self._next_buffer()
+            count = self._fill(buffer)
+        while self._ahead and len(self._filling) < _READ_AHEAD:
+            self._ahead -= 1
+            following = self._next_buffer()
+            self._filling.append((following, self._intake.reader.submit(self._fill, following)))
+        data = buffer.data if count == READ_SIZE else buffer.data[:count]
         if count <= _INLINE_DIGEST_MAX and (self._digesting is None or self._digesting.done()):
             self._sha256.update(data)
         else:
@@ -94,6 +100,11 @@ class Passing:
         self.size += count
         self._intake.on_read(count)
         return data
+
+    def _next_buffer(self) -> _Buffer:
+        buffers = self._intake.buffers
+        buffers.rotate(-1)
+        return buffers[-1]
 
     def digest(self) -> bytes:
         """The SHA-256 of all that was read."""
@@ -103,8 +114,9 @@ class Passing:
 
     def stop(self) -> None:
         """Wait until nothing reads the file any more. Idempotent."""
-        if self._filling:
-            wait([self._filling])
+        for _, filling in self._filling:
+            filling.cancel()
+        wait([filling for _, filling in self._filling])
 
     def _fill(self, buffer: _Buffer) -> int:
         if buffer.digested:

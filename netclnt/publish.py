@@ -21,7 +21,7 @@ from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_h
 from netclnt.ingest import Ingested, Settings, ingest
 from netclnt.manifest import decode_entries, decode_head, manifest_path, page_offsets
 from netclnt.model import ID_BYTES, CatalogState, Entry, Kind, NewVersion, Requirement, Version
-from netclnt.protocols import Catalog, Content, Store
+from netclnt.protocols import Catalog, Content, Item, Store
 
 _PROGRESS_STEP = 8 << 20
 
@@ -69,6 +69,7 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
 
     Raises CatalogBehindStore, ForeignMaster, Locked, SourceChanged, Unpublishable, BadArgument and storage errors.
     """
+    content = _Listed(content)
     watcher = _Watcher(observer, request.name, sum(item.size or 0 for item in content.items()))
     with _writing(master) as (state, index):
         with tempfile.TemporaryFile(dir=_scratch(master)) as records:
@@ -166,6 +167,19 @@ def _scratch(master: Master) -> Path:
     path = master.state / "scratch"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+class _Listed:
+    """A content whose items are asked for once: a walk over a large tree takes its time."""
+
+    def __init__(self, content: Content) -> None:
+        self._items = tuple(content.items())
+        self.tree = content.tree
+        self.open = content.open
+        self.check_unchanged = content.check_unchanged
+
+    def items(self) -> Iterator[Item]:
+        return iter(self._items)
 
 
 class _Watcher:

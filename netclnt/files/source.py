@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from netclnt.errors import BadArgument, ForbiddenName, SourceChanged, Unpublishable
-from netclnt.files.confine import Directories, kind_at, open_regular, split
+from netclnt.files.confine import Directories, kind_at, split
 from netclnt.files.failures import reported, storage_error
 from netclnt.files.walk import PERMISSIONS, Found, walk
 from netclnt.model import EntryType
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _Look = tuple[int, int, int, int]
 """Size, mtime, ctime (both in nanoseconds) and inode."""
+
+_AHEAD_MAX = 1 << 20
+"""A file up to this size is asked for whole when it is opened: the disk works while files opened before it are read."""
+
+_ZEROS = memoryview(bytes(1 << 20))
 
 _NO_LONGER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
 """What opening or looking at something says that was there, as a regular file or a directory, a moment ago."""
@@ -54,6 +59,7 @@ class LocalContent:
 
     def __init__(self, directory: int, name: str, path: str) -> None:
         self._directory = directory
+        self._directories = Directories(directory)
         self._name = name
         self._path = path
         self._seen: dict[str, _Look] = {}
@@ -71,6 +77,7 @@ class LocalContent:
 
     def close(self) -> None:
         """Idempotent."""
+        self._directories.close()
         if self._directory >= 0:
             os.close(self._directory)
             self._directory = -1
@@ -93,12 +100,10 @@ class LocalContent:
         place = self._describe(path)
         parent, last = split(f"{self._name}/{path}" if path else self._name)
         with self._translated(place):
-            with Directories(self._directory) as directories:
-                file = _File(open_regular(directories.open(parent), last, os.O_RDONLY), place)
-            if _look(os.fstat(file.fileno())) != self._seen.get(path):
-                file.close()
+            descriptor = _open_seen(self._directories.open(parent), last, self._seen.get(path))
+            if descriptor is None:
                 raise SourceChanged(path=place)
-        return file
+            return _File(descriptor, place)
 
     def check_unchanged(self) -> None:
         missing = dict(self._seen)
@@ -131,17 +136,37 @@ def _look(status: os.stat_result) -> _Look:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def _open_seen(directory: int, name: str, seen: _Look | None) -> int | None:
+    """Open a regular file that still looks as it did; None if it does not. Nothing else is even opened (a device may act on
+    that)."""
+    if _look(os.stat(name, dir_fd=directory, follow_symlinks=False)) != seen:
+        return None
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    if _look(os.fstat(descriptor)) == seen:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 class _File(io.FileIO):
-    """A file whose errors are ours, also while it is read."""
+    """A file whose errors are ours, also while it is read. Its holes are not read: they are known to be zeros."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         super().__init__(descriptor, "rb")
         self._path = path
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        status = os.fstat(descriptor)
+        self._size = status.st_size
+        self._has_holes = status.st_blocks * 512 < status.st_size
+        if self._size <= _AHEAD_MAX:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        else:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        with reported("read", self._path):
+        try:
             return super().read(-1 if size is None else size) or b""
+        except OSError as error:
+            raise storage_error("read", self._path, error) from error
 
     def readall(self) -> bytes:
         with reported("read", self._path):
@@ -149,4 +174,28 @@ class _File(io.FileIO):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         with reported("read", self._path):
+            if self._has_holes:
+                return self._past_holes(memoryview(buffer).cast("B"))
             return super().readinto(buffer) or 0
+
+    def _past_holes(self, view: memoryview) -> int:
+        """Fill the view's beginning from the next data, or with zeros from the next hole."""
+        start = self.tell()
+        data = self._next(start, os.SEEK_DATA)
+        if data > start:
+            count = min(data - start, len(view), len(_ZEROS))
+            view[:count] = _ZEROS[:count]
+            self.seek(start + count)
+            return count
+        hole = self._next(start, os.SEEK_HOLE)
+        self.seek(start)
+        return super().readinto(view[: hole - start] if hole > start else view) or 0
+
+    def _next(self, start: int, what: int) -> int:
+        """Where the next data or hole is; the file's end if there is none."""
+        try:
+            return os.lseek(self.fileno(), start, what)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return self._size
+            raise

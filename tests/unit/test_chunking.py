@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netclnt import chunking
-from netclnt.chunking import CHUNKER, WINDOW, block_id, check_chunker, cut
+from netclnt.chunking import CHUNKER, WINDOW, WholeCutter, block_id, check_chunker, cut
 from netclnt.errors import Incompatible
 from netclnt.model import BLOCK_MAX, ZERO_RUN_MAX
 
@@ -19,8 +19,12 @@ def noise(name, size):
 
 def blocks(content, **options):
     """(content, is a run of zeros) of each block."""
+    return parted(cut(BytesIO(content).read, **options))
+
+
+def parted(stretches):
     found = []
-    for stretch in cut(BytesIO(content).read, **options):
+    for stretch in stretches:
         assert bool(stretch.zeros) != bool(stretch.lengths)
         if stretch.zeros:
             assert not len(stretch.data)
@@ -53,6 +57,14 @@ def test_blocks_are_the_content_whatever_is_read_at_once(content):
     assert b"".join(block for block, _ in found) == content
     for read_size in (WINDOW, 2 * WINDOW, 5 * WINDOW):
         assert blocks(content, read_size=read_size) == found
+
+
+@settings(max_examples=60)
+@given(st.lists(contents, max_size=4))
+def test_a_file_in_memory_is_cut_alike(files):
+    cutter = WholeCutter()
+    for content in files:
+        assert parted(cutter.cut(content)) == blocks(content)
 
 
 @settings(max_examples=60)

@@ -153,6 +153,50 @@ def test_descriptors_do_not_leak(tree: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+EXTENTS = [(0, 3), (5, 1), (400, 300), (1023, 1)]
+"""First page and number of pages with content, in a file of 1,024 pages and one byte."""
+
+
+@pytest.mark.parametrize("extents", [EXTENTS, EXTENTS[1:], EXTENTS[:-1], []])
+@pytest.mark.parametrize("part", [1 << 23, 1 << 20, 12_288, 5000])
+def test_holes_read_as_zeros(tmp_path: Path, extents, part: int) -> None:
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        for first, count in extents:
+            file.seek(first * 4096)
+            file.write(os.urandom(count * 4096))
+        file.truncate(1024 * 4096 + 1)
+    with open_content(path) as content:
+        list(content.items())
+        read = bytearray()
+        with content.open("") as file:
+            buffer = bytearray(part)
+            while count := file.readinto(buffer):
+                read += buffer[:count]
+        assert read == path.read_bytes()
+
+
+def test_holes_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+        file.write(b"x" * 4096)
+    if path.stat().st_blocks * 512 >= path.stat().st_size:
+        pytest.skip("a file system without holes")
+    before = _bytes_read()
+    with open_content(path) as content:
+        list(content.items())
+        with content.open("") as file:
+            while file.readinto(bytearray(1 << 20)):
+                pass
+        assert file.closed
+    assert _bytes_read() - before < 1 << 20
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
 def test_seeds_that_cannot_be_read_are_passed_over(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "b").mkdir()
     (tree / "b" / "seed").touch()

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,43 @@ def test_an_interrupted_ingest_leaves_no_file_open_and_no_thread(tmp_path, monke
     del caught
     gc.collect()
     shop.index.close()
+
+
+def test_files_opened_ahead_are_closed_when_one_of_them_cannot_be(shop):
+    opened = []
+
+    class Broken(MemoryContent):
+        def open(self, path):
+            if path == "z":
+                raise SourceChanged(path=path)
+            opened.append(super().open(path))
+            return opened[-1]
+
+    with pytest.raises(SourceChanged):
+        shop.ingest(Broken({**{f"{number:03}": noise(number, 10) for number in range(100)}, "z": b""}))
+    assert len(opened) == 100
+    assert all(file.closed for file in opened)
+
+
+def test_small_files_come_whole_whatever_a_read_gives_and_a_few_are_open_at_once(shop):
+    opened = []
+    most_open = 0
+
+    class Slow(BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, 1000))
+
+    class Content(MemoryContent):
+        def open(self, path):
+            nonlocal most_open
+            opened.append(Slow(self.files[path]))
+            most_open = max(most_open, sum(not file.closed for file in opened))
+            return opened[-1]
+
+    files = {f"{number:03}": noise(number, number * 50) for number in range(200)}
+    assert shop.read(shop.ingest(Content(files)))[1] == files
+    assert all(file.closed for file in opened)
+    assert most_open <= ingesting._FILES_AHEAD + 2
 
 
 def open_files():

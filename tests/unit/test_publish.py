@@ -159,6 +159,18 @@ def test_progress_counts_the_bytes_read(world):
     assert 3 <= len(told) <= 6
 
 
+def test_a_content_is_walked_through_once(world):
+    walks = []
+
+    class Walked(MemoryContent):
+        def items(self):
+            walks.append(self)
+            return super().items()
+
+    publish(Walked({"a": b"1", "b": b"2"}), REQUEST, master=world.master(), observer=lambda _: None)
+    assert len(walks) == 1
+
+
 # --- what is refused
 
 
