@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from netclnt.config.tables import MasterConfig, keys
 from tests.bench import images, miniature, scale_catalog, scale_memory
 from tests.bench.measure import Bench, Cost, Fact, Row
 from tests.bench.report import Goal
@@ -31,7 +32,7 @@ HELP, VERSION = "start-up, --help", "start-up, --version"
 VERIFY, REHASH = "verify, page cache warm", "hash what was touched (sync), page cache warm"
 EACH = "sha256sum for each image"
 ALL_NEW, NOTHING_NEW = "publish, all new", "publish, nothing new"
-LEVEL = 3
+LEVEL = keys(MasterConfig)["level"].default
 """netclnt's own, of the frames of a publish."""
 
 HEAVY = ("paramiko", "pyodbc", "rich", "cryptography")
