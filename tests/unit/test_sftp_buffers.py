@@ -37,6 +37,27 @@ def test_a_socket_read_ahead_times_out_as_the_socket_does():
         assert ahead.recv(2) + ahead.recv(9) == b"later"
 
 
+class Asked(socket.socket):
+    """Counts how often it is told to acknowledge at once."""
+
+    at_once = 0
+
+    def setsockopt(self, *words) -> None:
+        self.at_once += words[:2] == (socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="this kernel cannot be asked")
+def test_short_messages_are_acknowledged_at_once_until_content_comes():
+    ours, theirs = socket.socketpair()
+    with Asked(fileno=ours.detach()) as asked, theirs:
+        ahead = ReadAhead(asked)
+        for expected, eager in ((1, True), (2, True), (2, False)):
+            ahead.eager = eager
+            theirs.send(b"message")
+            assert ahead.recv(100) == b"message"
+            assert asked.at_once == expected
+
+
 @pytest.mark.parametrize("piece", [100, 16_384, 32_768, 100_000])
 def test_a_pipe_gives_the_same_bytes(piece):
     pipe = Pipe()

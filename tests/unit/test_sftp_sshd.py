@@ -189,6 +189,20 @@ def test_a_key_in_the_agent_is_used(sshd, reach, tmp_path, monkeypatch):
             agent.kill()
 
 
+def test_what_paramiko_takes_only_if_it_is_there_is_left_out(sshd, reach, transport):
+    """In a process of its own: in this one somebody may have loaded it."""
+    program = """
+import sys
+from netclnt.sftp import open_source, parse_parent
+source = open_source(parse_parent(sys.argv[1]), transport=sys.argv[2], identity=sys.argv[3], known_hosts=sys.argv[4])
+assert source.read_file("HEAD", limit=100) == b"head"
+assert "invoke" not in sys.modules
+source.close()
+"""
+    words = [reach(sshd).address, transport, str(sshd.identity), str(sshd.known_hosts)]
+    subprocess.run([sys.executable, "-c", program, *words], check=True)
+
+
 def test_D9_no_sftp_subsystem_is_told_and_not_retried(make_sshd, reach):
     with pytest.raises(Incompatible) as caught:
         head(reach(make_sshd(sftp=False), retry_budget=60))
