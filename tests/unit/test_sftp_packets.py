@@ -7,12 +7,14 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from paramiko import SSHException
+from paramiko.packet import Packetizer
 
 from netclnt.model import Range
 from netclnt.sftp import open_source, parse_parent
@@ -32,14 +34,8 @@ class Line:
         ours, self.theirs = socket.socketpair()
         self.packets = Packets(cast(socket.socket, ReadAhead(ours)))
         self.packets.set_inbound_cipher(AESGCM(KEY), 16, None, 16, b"", aead=True, iv_in=IV)
-        if not self.reads_ahead:
-            pytest.skip("this paramiko, or this cryptography, has no way to decrypt in place")
         self.packets.channel, self.packets.pipe = CHANNEL, Pipe()
         self.sent = 0
-
-    @property
-    def reads_ahead(self) -> bool:
-        return self.packets._decrypt is not None
 
     @property
     def received(self) -> bytes:
@@ -65,6 +61,8 @@ def data(content: bytes, channel: int = CHANNEL, claimed: int | None = None) -> 
 
 @pytest.fixture
 def line() -> Iterator[Line]:
+    if "aead" not in signature(Packetizer.set_inbound_cipher).parameters:
+        pytest.skip("this paramiko has no AES-GCM")
     made = Line()
     yield made
     made.close()
