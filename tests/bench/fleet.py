@@ -4,8 +4,9 @@ All start in the same second, which is worse than what a random delay makes of i
 compress; plain TCP connections, just as many for as many bytes, are what the line carries when so many share it, and ``sftp``
 gets of the same file what sshd alone costs. ``server_cpu`` is that of sshd and PostgreSQL together, ``cpu`` that of all clients.
 ``facts``: ``finished``, how many ended well with the image in place; ``of_bound``, wall seconds by those in which the line can
-carry what all of them received; ``database_cpu``, PostgreSQL's share of the master's; ``of_sshd``, the master's CPU by that of
-sshd alone; ``refused``, how often their logs tell of connections turned away; ``retries``, by the slaves' own events.
+carry what all of them received (here they share this machine's cores, too: see ``cpu``); ``database_cpu``, PostgreSQL's share
+of the master's, and ``sshd_cpu``, sshd's; ``of_sshd``, the master's CPU by that of sshd alone; ``refused``, how often their logs
+tell of connections turned away; ``retries``, by the slaves' own events.
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ def row(site: FarSite, case: str, way: str, done: Together, alone: Together, cop
         "of_bound": done.seconds / bound(done.received),
         "of_sshd": master / alone.sshd_cpu,
         "database_cpu": done.database_cpu,
+        "sshd_cpu": done.sshd_cpu,
         "refused": done.refused,
         "retries": sum(len(cost.events("retry")) for cost in done.costs if cost.output.startswith("{")),
     }
