@@ -27,6 +27,7 @@ from netclnt.model import ID_BYTES
 MAGIC = b"NCINDEX1"
 _HEADER = struct.Struct("<8sQII")
 _RECORDS_IN_MEMORY = 200_000
+_RECORDS_AT_ONCE = 20_000
 _IDS_PER_BUCKET = 32
 _FANOUT_BITS_MAX = 24
 
@@ -48,6 +49,7 @@ class Run:
             if os.fstat(file.fileno()).st_size < _HEADER.size:
                 raise Damaged(what="index", where=str(path), problem="not a whole index")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.count: int
         magic, self.count, self.value_size, self._bits = _HEADER.unpack_from(self._map)
         self._ids = _HEADER.size + 8 * ((1 << min(self._bits, _FANOUT_BITS_MAX)) + 1)
         self._values = self._ids + self.count * ID_BYTES
@@ -124,11 +126,13 @@ def write_run(path: Path, records: Iterable[bytes], *, value_size: int) -> None:
     try:
         while True:
             batch = sorted(islice(source, _RECORDS_IN_MEMORY))
+            # Each slice is taken apart into ids and values: of all at once that would be as much memory again.
+            slices = (batch[start : start + _RECORDS_AT_ONCE] for start in range(0, len(batch), _RECORDS_AT_ONCE))
             if len(batch) < _RECORDS_IN_MEMORY and not parts:
-                _write_sorted(path, [batch], len(batch), value_size)
+                _write_sorted(path, slices, len(batch), value_size)
                 return
             part = path.with_name(f"{path.name}.part{len(parts)}")
-            _write_sorted(part, [batch], len(batch), value_size)
+            _write_sorted(part, slices, len(batch), value_size)
             parts.append(part)
             if len(batch) < _RECORDS_IN_MEMORY:
                 merge_runs(path, parts, value_size=value_size)

@@ -201,6 +201,10 @@ class _Page:
     def blocks(self) -> Blocks:
         return Blocks(self._lengths, bytes(self._ids))
 
+    def forget_blocks(self) -> None:
+        """They are written; what says where they lie stays."""
+        del self._lengths, self._ids
+
     @property
     def runs(self) -> tuple[Run, ...]:
         return tuple(Run(*run) for run in self._runs)
@@ -212,7 +216,7 @@ class _Pages:
     def __init__(self, file: IO[bytes], hash_seed: int) -> None:
         self._file = file
         self._hash_seed = hash_seed
-        self._unsettled: deque[_Page] = deque()
+        self._unsettled: deque[tuple[int, _Page]] = deque()
         self.rows: list[BlockPage] = []
         self.records: list[bytes] = []
         self.blocks = 0
@@ -229,18 +233,26 @@ class _Pages:
         self.rows.append(row)
         self.blocks += len(page)
         self.data += page.data
-        self._unsettled.append(page)
+        self.records.append(b"")
+        number = len(self.records) - 1
+        page.forget_blocks()
+        # At once where nothing is new: pages that wait for the end would be as many as the image has.
+        if not self._settled(number, page):
+            self._unsettled.append((number, page))
         self.open = _Page(page.start + page.plain, self._hash_seed)
 
     def settle(self) -> None:
         """Turn the locations of pages whose frames are all written into records."""
-        while self._unsettled:
-            frames = [frame if isinstance(frame, Frame) else frame.location for frame in self._unsettled[0].frames]
-            located = tuple(frame for frame in frames if frame is not None)
-            if len(located) < len(frames):
-                return
-            page = self._unsettled.popleft()
-            self.records.append(encode_record(Locations(located, page.runs)))
+        while self._unsettled and self._settled(*self._unsettled[0]):
+            self._unsettled.popleft()
+
+    def _settled(self, number: int, page: _Page) -> bool:
+        frames = [frame if isinstance(frame, Frame) else frame.location for frame in page.frames]
+        located = tuple(frame for frame in frames if frame is not None)
+        if len(located) < len(frames):
+            return False
+        self.records[number] = encode_record(Locations(located, page.runs))
+        return True
 
 
 class _Reader:

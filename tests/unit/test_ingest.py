@@ -252,6 +252,25 @@ def test_an_interrupted_ingest_leaves_no_file_open_and_no_thread(tmp_path, monke
     shop.index.close()
 
 
+def test_pages_of_known_blocks_do_not_wait_for_the_end(shop, monkeypatch):
+    """Nor for a page before them whose one new block waits for its frame to fill."""
+    shop.ingest(noise(1, 8 * MIB))
+    most = 0
+    real = ingesting._Pages.close_page
+
+    def close_page(pages):
+        nonlocal most
+        real(pages)
+        most = max(most, len(pages._unsettled))
+
+    monkeypatch.setattr(ingesting._Pages, "close_page", close_page)
+    content = noise(2, 5000) + noise(1, 8 * MIB)
+    done = shop.ingest(content)
+    assert len(done.head.block_pages) > 2
+    assert most == 1
+    assert shop.read(done)[1] == {"": content}
+
+
 def test_files_opened_ahead_are_closed_when_one_of_them_cannot_be(shop):
     opened = []
 
