@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from queue import SimpleQueue
-from threading import BoundedSemaphore, Event, Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 
 from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_blocks
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
@@ -32,10 +32,6 @@ from netclnt.seeds import Seeds
 
 _TASKS_AHEAD = 8
 """Tasks waiting or running, for each worker: bounds the data in hand."""
-
-_PAGES_BEHIND = 4
-"""The front is helped to keep up: while more complete pages wait for it, nothing further is begun. It works alone on what all
-others deliver, and what it could not do beside them would be done after them, on one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +121,6 @@ class _Pass:
         self._stopped = False
         self._abandoned = False
         self._error: BaseException | None = None
-        self._keeping_up = Event()
-        self._keeping_up.set()
         self._line_tasks = BoundedSemaphore(work.threads * _TASKS_AHEAD)
         self._local_tasks = BoundedSemaphore(work.threads)
 
@@ -163,18 +157,11 @@ class _Pass:
                 self._advance()
 
     def _advance(self) -> None:
-        try:
-            for number, late in self._front.ready():
-                if late:
-                    self._copy_earlier(number)
-                if not self._front.digest(number):
-                    self._note_bad(number)
-                if self._complete.qsize() > _PAGES_BEHIND:
-                    self._keeping_up.clear()
-                else:
-                    self._keeping_up.set()
-        finally:
-            self._keeping_up.set()
+        for number, late in self._front.ready():
+            if late:
+                self._copy_earlier(number)
+            if not self._front.digest(number):
+                self._note_bad(number)
 
     # --- the threads that feed
 
@@ -368,7 +355,6 @@ class _Pass:
 
     def _submit(self, tasks: BoundedSemaphore, task: Callable[..., None], *arguments: object) -> None:
         tasks.acquire()
-        self._keeping_up.wait()
         try:
             self._pool.submit(self._guarded, tasks, task, arguments)
         except BaseException:  # no thread can be started, or the run has ended: nobody else gives this one back
