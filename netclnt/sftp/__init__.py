@@ -5,6 +5,7 @@ Formats and rules are in the modules; :func:`open_source` stacks them, in this o
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +35,9 @@ TRANSPORTS: tuple[TransportName, ...] = ("paramiko", "openssh")
 _MOST = {"paramiko": 4, "openssh": 8}
 """Connections on a long line, unless told otherwise: ssh has a window of 2 MiB, and no way to ask for a larger one."""
 
-_SHORT = {"paramiko": 1, "openssh": 2}
-"""Connections on a thick, short line: each ssh is a process with a core of its own; paramiko's threads share one lock."""
+_SHORT = {"paramiko": 1, "openssh": 2 if (os.cpu_count() or 1) > 2 else 1}
+"""Connections on a thick, short line: each ssh is a process, which pays where it has a core of its own; paramiko's threads share
+one lock."""
 
 
 @contextmanager
