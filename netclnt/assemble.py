@@ -9,6 +9,7 @@ at block by block when all else is done, and what is wrong in it fetched once mo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_block
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.front import Done, Front
-from netclnt.linked import Linked
 from netclnt.localmanifests import LocalManifest
 from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
@@ -29,6 +29,7 @@ from netclnt.plainstage import PlainStage
 from netclnt.plan import ZEROS, PagePlan, PageRun, repair_page
 from netclnt.protocols import Source
 from netclnt.seeds import Seeds
+from netclnt.settled import Settled
 
 _TASKS_AHEAD = 8
 """Tasks waiting or running, for each worker: bounds the data in hand."""
@@ -37,7 +38,7 @@ _TASKS_AHEAD = 8
 @dataclass(frozen=True, slots=True)
 class Work:
     """One version to assemble. ``plans`` is by page number: pages without a plan are complete in staging. ``locations`` are the
-    encoded ones of the pages with missing blocks. ``linked`` files are as they should be, and not looked at. ``cloned`` is the
+    encoded ones of the pages with missing blocks. ``settled`` files are as they should be, and not looked at. ``cloned`` is the
     number of the seed that staging shares all blocks with at equal offsets, or None; ``holes`` says that what nobody wrote reads
     as zeros."""
 
@@ -46,7 +47,7 @@ class Work:
     plans: Mapping[int, PagePlan]
     locations: Mapping[int, bytes]
     seeds: Seeds
-    linked: Linked
+    settled: Settled
     cloned: int | None
     holes: bool
     hash_seed: int
@@ -66,7 +67,7 @@ def assemble(
     ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread after each page, in order.
     Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
     """
-    front = Front(work.image, work.manifest, work.plans, work.linked, stage, on_page)
+    front = Front(work.image, work.manifest, work.plans, work.settled, stage, on_page)
     mended: set[int] = set()
     bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
     while bad:
@@ -277,7 +278,8 @@ class _Pass:
                 self._mark_bad(frame.pieces)
             else:
                 for offset, views in _neighbours(part for piece in frame.pieces for part in self._checked(piece, plain)):
-                    self._stage.write(offset, views)
+                    for file, content in self._stage.write(offset, views):
+                        self._digest(file, content)
             for page in {piece.page for piece in frame.pieces}:
                 if self._part_done(page):
                     self._finish(page)
@@ -295,6 +297,14 @@ class _Pass:
         for index, (begin, end) in enumerate(pairwise(offsets)):
             if index not in wrong:
                 yield begin, plain[begin + shift : end + shift]
+
+    def _digest(self, file: int, content: Sequence[memoryview]) -> None:
+        """Of a file that came whole: it need not be opened and read once more. A wrong one is left to the front."""
+        digest = hashlib.sha256()
+        for view in content:
+            digest.update(view)
+        if digest.digest() == self._work.manifest.entries[file].sha256:
+            self._work.settled.add(file)
 
     def _copy(self, page: _Page, copies: Sequence[tuple[int, PageRun, int]]) -> None:
         for begin, run, length in copies:

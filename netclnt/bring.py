@@ -15,7 +15,6 @@ from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
 from netclnt.frames import HeldBack, Piece
 from netclnt.front import Done
-from netclnt.linked import Linked, unchanged
 from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import EARLIER, Frame, Locations, decode_record
 from netclnt.model import Blocks
@@ -25,6 +24,7 @@ from netclnt.planning import Planned, plan_pages
 from netclnt.protocols import Facts, Root, Source, Stage
 from netclnt.remote import fetch_locations, fetch_manifest
 from netclnt.seeds import Seed, Seeds
+from netclnt.settled import Settled, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Staging:
     """A stage that is prepared. ``resumed`` says that files were there already; ``complete`` are the pages that the journal
-    vouches for; ``cloned`` says that the first seed's file is shared at equal offsets; ``linked`` are the files that are second
+    vouches for; ``cloned`` says that the first seed's file is shared at equal offsets; ``settled`` are the files that are second
     names of live ones."""
 
     stage: Stage
@@ -57,7 +57,7 @@ class Staging:
     resumed: bool
     complete: Collection[int]
     cloned: bool
-    linked: Linked
+    settled: Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,11 @@ def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], ba
         plain = PlainStage(stage, manifest.layout)
         cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base.seed)
         same = unchanged(base.seed.entries, entries, base.facts) if base is not None and base.facts else ()
-        linked = Linked(manifest.layout, stage.link(base.name, same) if base is not None and manifest.head.tree else ())
+        settled = Settled(manifest.layout, stage.link(base.name, same) if base is not None and manifest.head.tree else ())
     except BaseException:
         stage.close()
         raise
-    return Staging(stage, plain, resumed, journal if resumed else (), cloned, linked)
+    return Staging(stage, plain, resumed, journal if resumed else (), cloned, settled)
 
 
 def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Staging | None) -> Plan:
@@ -124,18 +124,18 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
     complete = staging.complete if staging else ()
     resumed = staging.plain if staging and staging.resumed else None
     cloned = staging is not None and staging.cloned
-    linked = staging.linked if staging else Linked(manifest.layout, ())
+    settled = staging.settled if staging else Settled(manifest.layout, ())
 
     def in_place(number: int, blocks: Blocks) -> Sequence[bool]:
         start = manifest.starts[number]
-        known = linked.blocks(blocks, start)
+        known = settled.blocks(blocks, start)
         return resumed.good_blocks(blocks, start=start, hash_seed=line.hash_seed, known=known) if resumed else known
 
     pages: dict[int, PagePlan] = {}
-    reuse, write, blocks_missing = linked.size, 0, 0
+    reuse, write, blocks_missing = settled.linked, 0, 0
     rows = zip(manifest.starts, manifest.head.block_pages, strict=True)
     wanted = [
-        number for number, (start, row) in enumerate(rows) if number not in complete and not linked.covers(start, row.plain)
+        number for number, (start, row) in enumerate(rows) if number not in complete and not settled.covers(start, row.plain)
     ]
     for planned in plan_pages(manifest, seeds, wanted, in_place=in_place):
         plan = pages[planned.number] = planned.plan
@@ -175,7 +175,7 @@ def fill(
         plans=plan.pages,
         locations=plan.locations,
         seeds=seeds,
-        linked=staging.linked,
+        settled=staging.settled,
         cloned=0 if staging.cloned else None,
         holes=not (staging.cloned or staging.resumed),
         hash_seed=line.hash_seed,

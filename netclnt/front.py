@@ -12,11 +12,11 @@ import xxhash
 
 from netclnt.checking import BUFFER_SIZE, EMPTY_SHA256, read_parts, segments, wrong_blocks, zero_parts
 from netclnt.errors import ContentMismatch
-from netclnt.linked import Linked
 from netclnt.localmanifests import LocalManifest
 from netclnt.model import ZERO_ID, Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
+from netclnt.settled import Settled
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
@@ -45,7 +45,7 @@ class _Digesting:
 class Front:
     """Follows the complete pages of one version in order: those of ``plans`` as they come, all others are complete already.
 
-    ``linked`` files are passed over: a page that has some cannot be checked as a whole, so its other blocks are looked at one by
+    ``settled`` files are passed over: a page that has some cannot be checked as a whole, so its other blocks are looked at one by
     one. ``on_page`` is called after each page. ``reused`` are the bytes that each planned page took from seeds; ``awaited`` the
     pages that are not complete. Used by one thread.
     """
@@ -55,13 +55,13 @@ class Front:
         image: str,
         manifest: LocalManifest,
         plans: Mapping[int, PagePlan],
-        linked: Linked,
+        settled: Settled,
         stage: PlainStage,
         on_page: Callable[[Done], None],
     ) -> None:
         self._image = image
         self._manifest = manifest
-        self._linked = linked
+        self._settled = settled
         self._stage = stage
         self._on_page = on_page
         self.awaited = set(plans)
@@ -74,7 +74,7 @@ class Front:
         self._file = 0
         self._left = self._file_size(0)
         self.reused = {number: plan.reused for number, plan in plans.items()}
-        self.done = Done(reused=linked.size)
+        self.done = Done(reused=settled.linked)
 
     def take(self, number: int, late: bool) -> None:
         """A page is complete; but for its late blocks, if so."""
@@ -128,19 +128,19 @@ class Front:
         return True
 
     def _is_good(self, page: _Digesting, number: int) -> bool:
-        """Digest the content of a page; whether it is what the manifest says, linked files apart."""
+        """Digest the content of a page; whether it is what the manifest says, settled files apart."""
         start, row = self._manifest.starts[number], self._manifest.head.block_pages[number]
-        if self._linked.covers(start, row.plain):
+        if self._settled.covers(start, row.plain):
             self._skip(page, row.plain)
             return True
         blocks = self._manifest.blocks(number)
-        linked = self._linked.blocks(blocks, start)
-        return self._others_are_good(page, blocks, linked, start) if linked else self._read(page, number) == row.check
+        settled = self._settled.blocks(blocks, start)
+        return self._others_are_good(page, blocks, settled, start) if settled else self._read(page, number) == row.check
 
-    def _others_are_good(self, page: _Digesting, blocks: Blocks, linked: Sequence[bool], start: int) -> bool:
-        """Digest those blocks of a page that are not in linked files; whether all of them are what their ids say."""
-        for first, count, length in _stretches(blocks, linked):
-            if linked[first]:
+    def _others_are_good(self, page: _Digesting, blocks: Blocks, settled: Sequence[bool], start: int) -> bool:
+        """Digest those blocks of a page that are not in settled files; whether all of them are what their ids say."""
+        for first, count, length in _stretches(blocks, settled):
+            if settled[first]:
                 self._skip(page, length)
             elif blocks.id(first) == ZERO_ID:
                 for part in self._sparse_parts(start, length):
@@ -156,7 +156,7 @@ class Front:
         return True
 
     def _skip(self, page: _Digesting, length: int) -> None:
-        """Pass over a part of the version that lies in linked files."""
+        """Pass over a part of the version that lies in settled files."""
         while length and length >= page.left:
             length -= page.left
             self._next_file(page)
@@ -190,7 +190,7 @@ class Front:
         """Digest a part of the version, which may hold several files."""
         while part and len(part) >= page.left:
             page.digest.update(part[: page.left])
-            if self._layout.files[page.file] not in self._linked:
+            if self._layout.files[page.file] not in self._settled:
                 page.ended.append((page.file, page.digest))
             part = part[page.left :]
             self._next_file(page)
@@ -206,13 +206,13 @@ class Front:
         return self._entries[files[file]].size if file < len(files) else 0
 
 
-def _stretches(blocks: Blocks, linked: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
-    """(first, count, length) of neighbouring blocks that are all linked; or none is, and they fit into a buffer; or a run of
+def _stretches(blocks: Blocks, settled: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
+    """(first, count, length) of neighbouring blocks that are all settled; or none is, and they fit into a buffer; or a run of
     zeros alone."""
     first = total = 0
     for index, (id_, length) in enumerate(blocks):
-        fits = linked[index] or (total + length <= BUFFER_SIZE and ZERO_ID not in (id_, blocks.id(first)))
-        if index and not (linked[index] == linked[first] and fits):
+        fits = settled[index] or (total + length <= BUFFER_SIZE and ZERO_ID not in (id_, blocks.id(first)))
+        if index and not (settled[index] == settled[first] and fits):
             yield first, index - first, total
             first, total = index, 0
         total += length

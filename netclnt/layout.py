@@ -27,6 +27,12 @@ class Layout:
         """(begin, end) of the plain bytes of each of those files."""
         return pairwise((*self.starts, self.size))
 
+    def is_file(self, offset: int, length: int) -> bool:
+        """Whether a range of plain bytes is exactly one file."""
+        index = bisect_right(self.starts, offset) - 1
+        end = self.starts[index + 1] if index + 1 < len(self.starts) else self.size
+        return (offset, offset + length) == (self.starts[index], end)
+
     def parts(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """(entry number, offset in its file, length) of each file that a range of plain bytes touches; nothing behind the end."""
         index = bisect_right(self.starts, offset) - 1

@@ -56,11 +56,18 @@ class PlainStage:
             return self._stage.clone(self._layout.files[0], reader)
         return False
 
-    def write(self, offset: int, data: Sequence[memoryview]) -> None:
-        """Write the buffers one after the other at ``offset``: each file once."""
+    def write(self, offset: int, data: Sequence[memoryview]) -> list[tuple[int, Sequence[memoryview]]]:
+        """Write the buffers one after the other at ``offset``: each file once. Returns the files that were written whole, by the
+        numbers of their entries, with their content."""
         views = list(reversed(data))
+        whole: list[tuple[int, Sequence[memoryview]]] = []
         for file, file_offset, length in self._layout.parts(offset, sum(map(len, data))):
-            self._stage.write(file, file_offset, list(_taken(views, length)))
+            content = list(_taken(views, length))
+            self._stage.write(file, file_offset, content)
+            if self._layout.is_file(offset, length):
+                whole.append((file, content))
+            offset += length
+        return whole
 
     def zero(self, offset: int, length: int) -> None:
         for file, file_offset, part in self._layout.parts(offset, length):

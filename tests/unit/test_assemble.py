@@ -3,11 +3,13 @@
 import random
 import signal
 from collections import Counter
+from dataclasses import replace
 from threading import Lock
 
 import pytest
 
-from netclnt.errors import Damaged, ExitCode, LineBroken, NetclntError, StorageFailed, Terminated
+from netclnt import ingest
+from netclnt.errors import ContentMismatch, Damaged, ExitCode, LineBroken, NetclntError, StorageFailed, Terminated
 from netclnt.events import Progressed
 from netclnt.ledger import Ledger
 from netclnt.memory.root import MemoryRoot, MemoryStage
@@ -340,3 +342,48 @@ def test_a_source_that_leaves_out_an_answer_is_never_believed(updated):
     assert isinstance(failure[1], NetclntError)
     assert updated.live("debian") == OLD
     completes(updated)
+
+
+SMALL_FILES = {f"drivers/{number:03}.sys": noise(number, 1 + number * 97) for number in range(200)}
+
+
+def staged_reads(monkeypatch):
+    """The numbers of the staged files that are read."""
+    reads = Counter()
+    whole = MemoryStage.read_into
+
+    def read_into(self, file, offset, buffer):
+        reads[file] += 1
+        return whole(self, file, offset, buffer)
+
+    monkeypatch.setattr(MemoryStage, "read_into", read_into)
+    return reads
+
+
+def test_small_files_are_not_read_again_once_they_came_whole(world, monkeypatch):
+    world.publish("tree", SMALL_FILES | {"large": noise(1, 600_000)})
+    with monkeypatch.context() as patch:
+        reads = staged_reads(patch)
+        assert world.sync().exit_code is ExitCode.OK
+    assert len(reads) < 25, "files of more than one frame, and those at its ends"
+    for path, content in SMALL_FILES.items():
+        assert world.live(f"tree/{path}") == content
+    assert [verdict.damage for verdict in world.verify()] == [()]
+
+
+@pytest.mark.parametrize("wrong", [0, 57, 199])
+def test_D15_a_small_file_of_right_blocks_and_wrong_sha256_is_never_shown(world, monkeypatch, wrong):
+    victim = sorted(SMALL_FILES)[wrong]
+    entry = ingest.Entry
+
+    def lying(path, *rest, **more):
+        made = entry(path, *rest, **more)
+        return replace(made, sha256=bytes(32)) if path == victim else made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "Entry", lying)
+        world.publish("tree", SMALL_FILES)
+    (failure,) = world.sync().failed
+    assert isinstance(failure[1], ContentMismatch)
+    assert failure[1].path == victim
+    assert not any(path.startswith("tree") for path in world.root.live)

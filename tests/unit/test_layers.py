@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "netclnt"
 LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
-        *("chunking", "manifest", "locations", "pack", "frames", "layout", "linked", "tree", "rows", "head", "checking"),
+        *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],

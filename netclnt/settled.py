@@ -1,4 +1,4 @@
-"""Files of a new version that are taken as they lie: which those are, and which plain bytes need no other work.
+"""Files of a new version whose staged content is known to be right without a look at it, and the plain bytes they cover.
 
 A file that both versions have alike, and that looks exactly as it did when its content was last vouched for, is not read again:
 the same trust as that of a run which finds nothing to do.
@@ -6,8 +6,6 @@ the same trust as that of a run which finds nothing to do.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -25,38 +23,34 @@ def unchanged(old: Sequence[Entry], new: Sequence[Entry], facts: Mapping[str, Fa
             yield number, facts[entry.path]
 
 
-class Linked:
-    """The files of a version that staging has as second names of live ones, by the numbers of their entries, and where their
-    bytes lie among the version's plain ones."""
+class Settled:
+    """The files of a version, by the numbers of their entries, whose staged content nobody need read: ``linked`` are second names
+    of live ones; others were digested whole on their way in. Blocks never span files. Any thread may add one."""
 
-    def __init__(self, layout: Layout, files: Collection[int]) -> None:
-        self._files = frozenset(files)
-        self._begins, self._ends = array("Q"), array("Q")
-        for file, (begin, end) in zip(layout.files, layout.ranges(), strict=True):
-            if file not in self._files:
-                continue
-            if self._ends and self._ends[-1] == begin:
-                self._ends[-1] = end
-            else:
-                self._begins.append(begin)
-                self._ends.append(end)
-        self.size = sum(self._ends) - sum(self._begins)
-        """Plain bytes, all told."""
+    def __init__(self, layout: Layout, linked: Collection[int]) -> None:
+        self._layout = layout
+        self._files = set(linked)
+        ranges = zip(layout.files, layout.ranges(), strict=True)
+        self.linked = sum(end - begin for file, (begin, end) in ranges if file in self._files)
+        """Plain bytes of the linked ones, all told."""
 
     def __bool__(self) -> bool:
-        return bool(self._begins)
+        return bool(self._files)
 
     def __contains__(self, file: int) -> bool:
         return file in self._files
 
+    def add(self, file: int) -> None:
+        """The file was digested, and is what its entry says."""
+        self._files.add(file)
+
     def covers(self, offset: int, length: int) -> bool:
-        """Whether a range of plain bytes lies wholly in linked files."""
-        index = bisect_right(self._begins, offset) - 1
-        return index >= 0 and offset + length <= self._ends[index]
+        """Whether a range of plain bytes lies wholly in settled files."""
+        return all(file in self._files for file, _, _ in self._layout.parts(offset, length))
 
     def blocks(self, blocks: Blocks, start: int) -> Sequence[bool]:
-        """For each block of a page that begins at plain offset ``start`` whether it lies in linked files; empty if none does."""
-        if not self._begins:
+        """For each block of a page that begins at plain offset ``start`` whether it is of a settled file; empty if none is."""
+        if not self._files:
             return ()
         offsets = accumulate(blocks.lengths, initial=start)
         found = [self.covers(offset, length) for offset, length in zip(offsets, blocks.lengths, strict=False)]

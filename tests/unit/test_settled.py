@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from netclnt.layout import Layout
-from netclnt.linked import Linked, unchanged
 from netclnt.model import Blocks, Entry, EntryType
 from netclnt.protocols import Facts
+from netclnt.settled import Settled, unchanged
 
 
 def file(path: str, size: int, fill: int = 1) -> Entry:
@@ -40,20 +40,28 @@ def test_any_difference_counts(other: Entry) -> None:
 
 
 def test_covered_are_ranges_of_neighbours() -> None:
-    linked = Linked(Layout(ENTRIES), [1, 2, 5])
-    assert [linked.covers(*part) for part in [(0, 10), (0, 30), (5, 25), (0, 31), (30, 30), (29, 1), (60, 40), (59, 2)]] == [
+    settled = Settled(Layout(ENTRIES), [1, 2, 5])
+    assert [settled.covers(*part) for part in [(0, 10), (0, 30), (5, 25), (0, 31), (30, 30), (29, 1), (60, 40), (59, 2)]] == [
         *(True, True, True, False, False, True, True, False)
     ]
-    assert linked.size == 70
-    assert (1 in linked, 4 in linked) == (True, False)
-    assert linked
-    assert not Linked(Layout(ENTRIES), [])
-    assert not Linked(Layout(ENTRIES), []).covers(0, 1)
+    assert settled.linked == 70
+    assert (1 in settled, 4 in settled) == (True, False)
+    assert settled
+    assert not Settled(Layout(ENTRIES), [])
+    assert not Settled(Layout(ENTRIES), []).covers(0, 1)
+
+
+def test_a_file_that_was_digested_is_settled_but_not_linked() -> None:
+    settled = Settled(Layout(ENTRIES), [1])
+    settled.add(4)
+    assert settled.covers(30, 30)
+    assert not settled.covers(0, 30)
+    assert settled.linked == 10
 
 
 def test_blocks_of_a_page() -> None:
-    linked = Linked(Layout(ENTRIES), [1, 5])
+    settled = Settled(Layout(ENTRIES), [1, 5])
     blocks = Blocks(array("I", [5, 5, 20, 30, 40]), bytes(80))
-    assert linked.blocks(blocks, 0) == [True, True, False, False, True]
-    assert linked.blocks(Blocks(array("I", [20, 30]), bytes(32)), 10) == ()
-    assert linked.blocks(Blocks(array("I", [15]), bytes(16)), 0) == ()
+    assert settled.blocks(blocks, 0) == [True, True, False, False, True]
+    assert settled.blocks(Blocks(array("I", [20, 30]), bytes(32)), 10) == ()
+    assert settled.blocks(Blocks(array("I", [15]), bytes(16)), 0) == ()
