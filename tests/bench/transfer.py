@@ -80,15 +80,15 @@ def _round(site: Site, images: Pair, number: int) -> Iterator[Row]:
             site.slave(slaves[way], slaves[way])
             yield _pull(site, f"{images.kind}, cold", way, slaves[way], images.old)
         else:
-            yield from _fetch(site, f"{images.kind}, cold", way, cold[way], images.old, None)
+            yield from _fetch(site, images, f"{images.kind}, cold", way, cold[way], None)
     if slaves:
         yield _publish(site, images.kind, images.new, again=number > 0)
     for way in turns([*slaves, *_chosen(site.bench, update)], number):
         if way in slaves:
             yield _pull(site, f"{images.kind}, update", way, slaves[way], images.new)
-            site.remove_slave(slaves[way])
+            site.remove_slave(slaves[way], tree=images.tree)
         else:
-            yield from _fetch(site, f"{images.kind}, update", way, update[way], images.new, images.old)
+            yield from _fetch(site, images, f"{images.kind}, update", way, update[way], images.old)
 
 
 def _chosen(bench: Bench, ways: Mapping[str, Command]) -> list[str]:
@@ -137,9 +137,10 @@ def _pull(site: Site, case: str, way: str, name: str, expected: Path) -> Row:
     )  # fmt: skip
 
 
-def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old: Path | None) -> Iterator[Row]:
+def _fetch(site: Site, images: Pair, case: str, way: str, command: Command, old: Path | None) -> Iterator[Row]:
     """One peer's run, into an empty directory or over a fresh copy of what was before; a note if it fails."""
-    scratch = site.bench.scratch / "peer"
+    source = images.old if old is None else images.new
+    scratch = site.directory / "peer"
     scratch.mkdir()
     errand = Errand(site.bench.server, source, scratch / "image", scratch, site.prepared)
     try:
@@ -153,7 +154,7 @@ def _fetch(site: Site, case: str, way: str, command: Command, source: Path, old:
     except Failed as error:
         site.bench.note(f"{case}: {way} failed: {error}")
     finally:
-        shutil.rmtree(scratch)
+        site.remove(scratch, tree=images.tree)
 
 
 def section_of(case: str) -> str:
