@@ -10,7 +10,7 @@ at block by block when all else is done, and what is wrong in it fetched once mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -25,7 +25,7 @@ from netclnt.localmanifests import LocalManifest
 from netclnt.locations import Frame, decode_record
 from netclnt.model import Blocks
 from netclnt.pack import decode_frame
-from netclnt.plainstage import PlainStage
+from netclnt.plainstage import PlainStage, neighbours
 from netclnt.plan import ZEROS, PagePlan, PageRun, repair_page
 from netclnt.protocols import Source
 from netclnt.seeds import Seeds
@@ -277,7 +277,7 @@ class _Pass:
             except Damaged:
                 self._mark_bad(frame.pieces)
             else:
-                for offset, views in _neighbours(part for piece in frame.pieces for part in self._checked(piece, plain)):
+                for offset, views in neighbours(part for piece in frame.pieces for part in self._checked(piece, plain)):
                     for file, content in self._stage.write(offset, views):
                         self._digest(file, content)
             for page in {piece.page for piece in frame.pieces}:
@@ -387,19 +387,3 @@ class _Pass:
             if self._error is None:
                 self._error = error
         self._stopped = True
-
-
-def _neighbours(writes: Iterable[tuple[int, memoryview]]) -> Iterator[tuple[int, list[memoryview]]]:
-    """Join what comes one after the other and belongs so."""
-    begin = end = 0
-    views: list[memoryview] = []
-    for offset, view in writes:
-        if views and offset != end:
-            yield begin, views
-            views = []
-        if not views:
-            begin = offset
-        views.append(view)
-        end = offset + len(view)
-    if views:
-        yield begin, views

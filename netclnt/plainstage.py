@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from netclnt.checking import good_blocks
@@ -17,6 +17,22 @@ _COPY_SIZE = 1 << 20
 
 class _SeedUnreadable(Exception):
     """A seed's file is gone or cannot be read."""
+
+
+def neighbours(writes: Iterable[tuple[int, memoryview]]) -> Iterator[tuple[int, list[memoryview]]]:
+    """Join contents (plain offset, bytes) that come one after the other and lie so, each to be written in one go."""
+    begin = end = 0
+    views: list[memoryview] = []
+    for offset, view in writes:
+        if views and offset != end:
+            yield begin, views
+            views = []
+        if not views:
+            begin = offset
+        views.append(view)
+        end = offset + len(view)
+    if views:
+        yield begin, views
 
 
 def _taken(views: list[memoryview], length: int) -> Iterator[memoryview]:

@@ -10,7 +10,7 @@ from netclnt.errors import NoSpace, StorageFailed
 from netclnt.layout import Layout
 from netclnt.memory.root import MemoryRoot
 from netclnt.model import Entry, EntryType
-from netclnt.plainstage import PlainStage
+from netclnt.plainstage import PlainStage, neighbours
 from netclnt.seeds import IndexedSeed
 
 SIZES = [0, 5, 0, 1, 10_000, 70_000, 0]
@@ -137,3 +137,10 @@ def test_parts_that_may_hold_data_are_told_by_plain_offset(plain):
         assert 20_100 <= offset + length <= 22_000
     assert list(plain.data_ranges(20_010, 20)) == [(20_010, 20)]
     assert list(plain.data_ranges(40_000, 30_000)) == []
+
+
+def test_contents_that_lie_one_after_the_other_are_joined():
+    parts = [(0, memoryview(b"ab")), (2, memoryview(b"c")), (9, memoryview(b"de")), (3, memoryview(b"f")), (4, memoryview(b"g"))]
+    joined = [(offset, b"".join(views)) for offset, views in neighbours(parts)]
+    assert joined == [(0, b"abc"), (9, b"de"), (3, b"fg")]
+    assert list(neighbours([])) == []
