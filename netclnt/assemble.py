@@ -299,7 +299,9 @@ class _Pass:
                 yield begin, plain[begin + shift : end + shift]
 
     def _digest(self, file: int, content: Sequence[memoryview]) -> None:
-        """Of a file that came whole: it need not be opened and read once more. A wrong one is left to the front."""
+        """Of a tree's file that came whole: it need not be opened and read once more. A wrong one is left to the front."""
+        if not self._work.manifest.head.tree:
+            return
         digest = hashlib.sha256()
         for view in content:
             digest.update(view)
