@@ -5,6 +5,7 @@ arrives. Beside it, **local** goes through the pages for which nothing must be f
 ids and write in place, in any order. The **caller's thread** follows in order: it reads each page behind the write front, checks
 and digests it, and reports. A page counts when its content has the xxh3-128 that the manifest says. A page that has not is looked
 at block by block when all else is done, and what is wrong in it fetched once more, from the store alone; then it is an error.
+Of a tree, settled files are not read again (:mod:`netclnt.settled`); what else their pages hold is checked by block ids.
 """
 
 from __future__ import annotations

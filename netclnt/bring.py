@@ -6,17 +6,17 @@ change nothing outside the slave's state, so that a dry run takes them too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from netclnt.assemble import Work, assemble
 from netclnt.chunking import check_chunker
 from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
-from netclnt.frames import HeldBack, Piece
+from netclnt.frames import HeldBack, Piece, locate
 from netclnt.front import Done
 from netclnt.localmanifests import LocalManifest, Manifests
-from netclnt.locations import EARLIER, Frame, Locations, decode_record
+from netclnt.locations import decode_record
 from netclnt.model import Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
@@ -198,21 +198,6 @@ def _shared(planned: Planned, start: int) -> int:
     )
 
 
-def _frames(locations: Locations, plan: PagePlan) -> Iterator[Frame]:
-    """The frames that hold missing blocks, in the order in which an assembly asks for them: run by run, each block once."""
-    left = sum(_bits(run.first, run.count) for run in plan.missing_runs())
-    for run in locations.runs:
-        here = left & _bits(run.first, run.count)
-        if here:
-            left ^= here
-            if run.frame != EARLIER:
-                yield locations.frames[run.frame]
-
-
-def _bits(first: int, count: int) -> int:
-    return ((1 << count) - 1) << first
-
-
 def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:
     """The stored bytes of all frames that an assembly will fetch."""
     held, some = HeldBack[None](), Piece(None, 0, 0, 0)
@@ -223,7 +208,10 @@ def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locatio
             record = decode_record(locations[number], blocks, page_start=manifest.starts[number], where=manifest.digest)
         except (Damaged, ForbiddenValue):
             continue
-        for frame in _frames(record, pages[number]):
-            held.add(frame, some)
+        offsets = list(accumulate(blocks.lengths, initial=0))
+        missing = ((run.first, run.count) for run in pages[number].missing_runs())
+        for _, _, frame, _ in locate(record, offsets, missing):
+            if frame is not None:
+                held.add(frame, some)
         total += sum(wanted.frame.stored for wanted in held.due())
     return total + sum(wanted.frame.stored for wanted in held.rest())

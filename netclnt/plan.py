@@ -80,10 +80,6 @@ class PagePlan:
     def missing_runs(self) -> Iterator[PageRun]:
         return (run for run in self.runs if run.seed == MISSING)
 
-    def missing_blocks(self) -> set[int]:
-        """Their numbers in the page."""
-        return {index for run in self.missing_runs() for index in range(run.first, run.first + run.count)}
-
 
 def plan_page(blocks: Blocks, find: Find, *, staged: Sequence[bool] = ()) -> PagePlan:
     """Plan one page. ``staged`` says for each block whether it is in its place already (empty: none is)."""
