@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.run --cache DIR`` from the top of a checkout, as root, with netclnt installed for this Python. The first
 run makes the images, which takes a quarter of an hour, and the network of this machine's apt; DIR then holds about 15 GB and
-needs as much again while it runs. ``--quick`` takes a minute, small images and whatever is installed.
+needs as much again while it runs. ``--quick`` takes small images and whatever is installed.
 
 How to read it: the ways of a case take turns over all rounds; a table shows medians. Wall seconds end when the content is on
 disk, on all sides. Ratios below 1 are better than what they are held against: the fastest peer, plain rsync, and rsync with
