@@ -26,12 +26,14 @@ for profile, examples in {"quick": 20, "default": 100, "long": 3000}.items():
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out the slow tests, and let Hypothesis try less")
+    parser.addoption("--thorough", action="store_true", help="all seeds and points of the fault tests, and let Hypothesis try more")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before Hypothesis' own plugin reads its options, so that ``--hypothesis-profile`` and ``--hypothesis-seed`` still win."""
-    settings.load_profile("quick" if config.getoption("--quick") else "default")
+    profile = "long" if config.getoption("--thorough") else "quick" if config.getoption("--quick") else "default"
+    settings.load_profile(profile)
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(1 << 32))
 
