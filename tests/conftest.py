@@ -26,7 +26,7 @@ for profile, examples in {"quick": 20, "default": 100, "long": 3000}.items():
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out the slow tests, and let Hypothesis try less")
-    parser.addoption("--thorough", action="store_true", help="all seeds and points of the fault tests, and let Hypothesis try more")
+    parser.addoption("--thorough", action="store_true", help="all seeds and points of the fault tests; Hypothesis tries more")
 
 
 @pytest.hookimpl(tryfirst=True)
