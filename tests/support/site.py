@@ -93,6 +93,10 @@ def catalog_place(engine: str, request: pytest.FixtureRequest, directory: Path) 
     return Place(database.conn, database.conn, database.password, database)
 
 
+Shape = dict[str, tuple[object, ...]]
+"""What an image consists of, as far as its versions decide it."""
+
+
 @dataclass(eq=False)
 class Site:
     """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts``, ``port`` and ``root``
@@ -111,6 +115,7 @@ class Site:
         if self.place.password:
             (self.directory / "password").touch(0o600)
             (self.directory / "password").write_text(self.place.password + "\n")
+        self.published: dict[str, dict[int, Shape]] = {}
         self.known_hosts: Path | None = self.sshd.known_hosts
         self.port = self.sshd.port
         self.root = self.directory / "root"
@@ -212,8 +217,11 @@ class Site:
         )
 
     def publish(self, path: Path, *flags: str) -> dict[str, Any]:
-        """The event of the version that was published."""
-        return good(self.master("--json", "publish", path, *flags)).one("image")
+        """The event of the version that was published, which is remembered in ``published``."""
+        event = good(self.master("--json", "publish", path, *flags)).one("image")
+        if path.exists():
+            self.published.setdefault(event["image"], {})[event["version"]] = shape(path)
+        return event
 
     def sync(self, *words: str, **options: Any) -> Run:
         return good(self.slave("--json", "sync", *words, **options))
@@ -277,9 +285,16 @@ def entries(top: Path) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     for path in (top, *top.rglob("*")):
         status = path.lstat()
-        content = str(path.readlink()) if path.is_symlink() else digest(path) if path.is_file() else ""
+        content = str(path.readlink()) if path.is_symlink() else hash_file(path) if path.is_file() else ""
         found[str(path.relative_to(top))] = (stat.S_IFMT(status.st_mode), status.st_mode & 0o777, content)
     return found
+
+
+def shape(top: Path) -> Shape:
+    """:func:`entries` without the mode of the image itself, which is the slave's admin's affair."""
+    found = entries(top)
+    kind, _, content = found["."]
+    return found | {".": (kind, content)}
 
 
 def snapshot(top: Path) -> dict[str, tuple[object, ...]]:
