@@ -8,8 +8,8 @@ set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
-# shellcheck source=examples/prepare.sh
-. examples/prepare.sh
+# shellcheck source=tests/prepare.sh
+. tests/prepare.sh
 
 failed=()
 gate() { # NAME COMMAND...: the rest is run too when one fails
@@ -18,18 +18,6 @@ gate() { # NAME COMMAND...: the rest is run too when one fails
   say "$name"
   "$@" || failed+=("$name: $1")
 }
-
-need_packages \
-  ca-certificates debootstrap e2fsprogs libsqliteodbc mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst openssh-client \
-  openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
-need_python
-need_environment "$top/.venv" "$top" --editable "${top}[dev]"
-PATH=$top/.venv/bin:$PATH
-
-TMPDIR=$(mktemp -d)
-export TMPDIR
-chmod 1777 "$TMPDIR" # the databases run as users of their own
-trap 'rm -rf "$TMPDIR"' EXIT
 
 shopt -s nullglob
 pages=(man/*.[1-9])

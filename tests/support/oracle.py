@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +37,7 @@ MEMORY = 256 << 20
 """Bytes of resident memory that no run may exceed (issue 3)."""
 
 _POLL_SECONDS = 0.01
+_CHILDREN_SECONDS = 5.0
 _DEATHS = ("Traceback", "Exception ignored", "Exception in thread", "Fatal Python error")
 _WORK = ".netclnt"
 
@@ -48,6 +49,7 @@ class Started:
     process: subprocess.Popen[bytes]
     out: IO[bytes]
     err: IO[bytes]
+    files: ExitStack
     until: float
     memory: int
     look: Callable[[Run], None]
@@ -67,17 +69,29 @@ class Started:
             self.process.returncode = os.waitstatus_to_exitcode(status)
             self.ended = Run(self.process.returncode, _text(self.out), _text(self.err))
             assert peak <= self.memory, f"{peak >> 20} MiB of memory"
+            assert self._alone(), "it left a process behind"
             self.look(self.ended)
         return self.ended
 
     def kill(self) -> None:
         """End it, and whatever it started, at once."""
-        if self.ended is None and self.process.returncode is None:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        if self.process.returncode is None:
             _, status = os.waitpid(self.pid, 0)
             self.process.returncode = os.waitstatus_to_exitcode(status)
-        for file in (self.out, self.err):
-            file.close()
+        self.files.close()
+
+    def _alone(self) -> bool:
+        """Whether all that it started has ended, too, or does so soon."""
+        until = time.monotonic() + _CHILDREN_SECONDS
+        while time.monotonic() < until:
+            try:
+                os.killpg(self.pid, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
 
     def _wait4(self) -> tuple[int, int]:
         while time.monotonic() < self.until:
@@ -116,12 +130,13 @@ class Oracle:
 
     def start(self, role: str, *words: str | Path, before: Sequence[str] = (), **options: Any) -> Started:
         """Start a command; ``before`` are words that go before it, ``options`` those of :class:`subprocess.Popen`."""
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        files = ExitStack()
+        out, err = (files.enter_context(os.fdopen(os.memfd_create(name), "w+b")) for name in ("out", "err"))
         environment = {**self.site.environment_of(role), "TMPDIR": str(self.site.directory / "home"), **options.pop("env", {})}
         options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, "process_group": 0} | options
         process = subprocess.Popen([*before, *NETCLNT, *map(str, words)], env=environment, **options)
         self.runs += 1
-        started = Started(process, out, err, time.monotonic() + self.deadline, self.memory, self._look)
+        started = Started(process, out, err, files, time.monotonic() + self.deadline, self.memory, self._look)
         self._started.append(started)
         return started
 
@@ -185,7 +200,7 @@ class Oracle:
             if names is None or name in names:
                 assert live.get(name) == versions[max(versions)], f"{name} is not what the master offers"
                 assert believed.get(name) == max(versions), f"the ledger does not vouch for {name}"
-        assert os.listdir(self.site.root / _WORK / "staging") == []
+        assert list((self.site.root / _WORK / "staging").iterdir()) == []
         return done
 
     def live(self) -> dict[str, Shape]:

@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# For run.sh and faults.sh, which source it in the top directory: what the tests need, installed where it is missing.
+
+# shellcheck source=examples/prepare.sh
+. examples/prepare.sh
+
+need_packages \
+  ca-certificates debootstrap e2fsprogs libsqliteodbc mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst openssh-client \
+  openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
+need_python
+need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"
+PATH=$PWD/.venv/bin:$PATH
+
+TMPDIR=$(mktemp -d)
+export TMPDIR
+chmod 1777 "$TMPDIR" # the databases run as users of their own
+trap 'rm -rf "$TMPDIR"' EXIT
