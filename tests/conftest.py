@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -52,7 +53,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def known_environment() -> Iterator[None]:
-    """The tests' own umask, and nothing of the person who runs them: no config, no keys, no proxy jumps."""
+    """The tests' own umask, and nothing of the person who runs them: no config, no keys, no proxy jumps, no signals ignored, as
+    nohup and a shell's background do."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("NETCLNT_", "XDG_", "SSH_")) or name in {"NO_COLOR", "ODBCINI"}:
@@ -60,6 +65,8 @@ def known_environment() -> Iterator[None]:
         before = os.umask(0o022)
         yield
         os.umask(before)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session", autouse=True)
