@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, repeat
 from pathlib import Path
@@ -151,6 +151,19 @@ def merge_runs(path: Path, parts: Sequence[Path], *, value_size: int) -> None:
     finally:
         for run in runs:
             run.close()
+
+
+def change_run(path: Path, run: Run, change: Callable[[bytes], bytes | None]) -> None:
+    """Write a run with ``change(value)`` in the place of each value of another, without the ids for which that is None.
+
+    ``change`` is asked twice for each value, as the number of records stands at the beginning of a run."""
+
+    def changed(first_byte: int) -> list[bytes]:
+        values = ((record[:ID_BYTES], change(record[ID_BYTES:])) for record in run.slice(first_byte))
+        return [id_ + value for id_, value in values if value is not None]
+
+    count = sum(len(changed(first_byte)) for first_byte in range(256))
+    _write_sorted(path, map(changed, range(256)), count, run.value_size)
 
 
 def _write_sorted(path: Path, slices: Iterable[list[bytes]], count: int, value_size: int) -> None:

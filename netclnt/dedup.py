@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from netclnt.blockindex import Run, merge_runs, write_run
+from netclnt.blockindex import Run, change_run, merge_runs, write_run
+from netclnt.damage import Damages
 from netclnt.errors import Damaged, StorageError
-from netclnt.locations import EARLIER, Frame, decode_record, decode_table, table_bytes
-from netclnt.manifest import decode_blocks, decode_head, locations_path, manifest_path, page_offsets
-from netclnt.model import Version
-from netclnt.pack import HEADER
+from netclnt.locations import EARLIER, Frame, Locations
+from netclnt.locations import Run as LocatedRun
+from netclnt.model import ZERO_ID, Blocks, Version
+from netclnt.pack import HEADER, RAW, ZSTD
 from netclnt.protocols import Store
+from netclnt.storedmanifest import StoredManifest
 
 RECORD = struct.Struct("<QIIIBI")
 """Value of one record: the frame's pack, offset, stored and plain length and codec; where in the frame the block begins."""
@@ -33,7 +35,7 @@ def encode_location(frame: Frame, start: int) -> bytes:
 def decode_location(value: bytes) -> tuple[Frame, int]:
     """Raises Damaged for what no pack can hold: a wrong location would be published."""
     pack, offset, stored, plain, codec, start = RECORD.unpack(value)
-    if offset < HEADER.size or not stored or start >= plain:
+    if offset < HEADER.size or not stored or start >= plain or codec not in (RAW, ZSTD):
         raise Damaged(what="index", where="location", problem="a frame that cannot be")
     return Frame(pack, offset, stored, plain, codec), start
 
@@ -41,12 +43,14 @@ def decode_location(value: bytes) -> tuple[Frame, int]:
 class StoreIndex:
     """Every block of the store by its id. Not shared between threads or processes: the store's lock guards it.
 
-    ``directory`` belongs to the index alone; ``identity`` names the catalog it follows. A context manager.
+    ``directory`` belongs to the index alone; ``identity`` names the catalog it follows, ``epoch`` the store's: where either is
+    another one than it was made with, it begins anew.
     """
 
-    def __init__(self, directory: Path, *, identity: str) -> None:
+    def __init__(self, directory: Path, *, identity: str, epoch: str = "") -> None:
         self._directory = directory
         self._identity = identity
+        self._epoch = epoch
         self._numbers = 0
         self.generation = 0
         self._runs: list[Run] = []
@@ -91,6 +95,21 @@ class StoreIndex:
         for path in obsolete:
             path.unlink()
 
+    def change(self, change: Callable[[bytes], bytes | None], *, epoch: str) -> None:
+        """Put ``change(value)`` in the place of each value, or forget the block for None; durable under the new epoch."""
+        obsolete, self._epoch = self._runs, epoch
+        changed = []
+        for run in obsolete:
+            path = self._new_path()
+            change_run(path, run, change)
+            changed.append(Run(path))
+            run.close()
+        self._runs = changed
+        self._latest = b"", None
+        self._save()
+        for run in obsolete:
+            run.path.unlink()
+
     def forget(self) -> None:
         """Begin anew, for a store that holds nothing of what was recorded."""
         self._state_path.unlink(missing_ok=True)
@@ -134,7 +153,7 @@ class StoreIndex:
         """Open what the state file names; anything odd about it means to begin with an empty index."""
         try:
             state = json.loads(self._state_path.read_text())
-            if state["identity"] == self._identity:
+            if (state["identity"], state["epoch"]) == (self._identity, self._epoch):
                 self._numbers = int(state["numbers"])
                 self._runs = [_open_run(self._directory / name) for name in state["runs"]]
                 self.generation = int(state["generation"])
@@ -148,6 +167,7 @@ class StoreIndex:
     def _save(self) -> None:
         state = {
             "identity": self._identity,
+            "epoch": self._epoch,
             "generation": self.generation,
             "numbers": self._numbers,
             "runs": [run.path.name for run in self._runs],
@@ -168,25 +188,44 @@ def _open_run(path: Path) -> Run:
     return run
 
 
-def catch_up(index: StoreIndex, store: Store, published: Iterable[Version]) -> None:
-    """Bring the index up to the newest of the versions, which come in the order of their generation."""
+def catch_up(index: StoreIndex, store: Store, published: Iterable[Version], *, damages: Damages) -> None:
+    """Bring the index up to the newest of the versions, which come in the order of their generation. What is known to be damaged
+    is left out."""
     for version in published:
-        index.add(_records(store, version), generation=version.generation)
+        index.add(_records(store, version, damages), generation=version.generation)
 
 
-def _records(store: Store, version: Version) -> Iterator[bytes]:
-    path, locations = manifest_path(version.manifest), locations_path(version.manifest)
-    head = decode_head(store.read(path, 0, version.head_bytes), version.manifest)
-    table = decode_table(store.read(locations, 0, table_bytes(len(head.block_pages))), len(head.block_pages), where=locations)
-    offsets = page_offsets(head, version.head_bytes)[1]
-    start = 0
-    for page, offset, (record_offset, record_length) in zip(head.block_pages, offsets, table, strict=True):
-        blocks = decode_blocks(page, store.read(path, offset, page.stored), where=path)
-        record = decode_record(store.read(locations, record_offset, record_length), blocks, page_start=start, where=locations)
-        start += page.plain
-        for run in record.runs:
-            if run.frame != EARLIER:
-                begin = run.start
-                for index in range(run.first, run.first + run.count):
-                    yield blocks.id(index) + encode_location(record.frames[run.frame], begin)
-                    begin += blocks.lengths[index]
+def _records(store: Store, version: Version, damages: Damages) -> Iterator[bytes]:
+    if version.manifest in damages.manifests:
+        return
+    for _, blocks, locations in StoredManifest(store, version.manifest, version.head_bytes).located():
+        for run in locations.runs:
+            frame = None if run.frame == EARLIER else locations.frames[run.frame]
+            if frame is None or frame.codec not in (RAW, ZSTD) or frame in damages:
+                continue
+            begin = run.start
+            for number in range(run.first, run.first + run.count):
+                yield blocks.id(number) + encode_location(frame, begin)
+                begin += blocks.lengths[number]
+
+
+def locate_anew(blocks: Blocks, index: StoreIndex) -> Locations | None:
+    """Where the index says that the blocks of a page lie; None if it does not know one of them."""
+    frames: dict[Frame, int] = {}
+    runs: list[LocatedRun] = []
+    begin = -1
+    for number, (id_, length) in enumerate(blocks):
+        found = None if id_ == ZERO_ID else index.find(id_)
+        if found is None:
+            if id_ != ZERO_ID:
+                return None
+            begin = -1
+            continue
+        frame, start = found
+        at = frames.setdefault(frame, len(frames))
+        if runs and runs[-1].frame == at and start == begin:
+            runs[-1].count += 1
+        else:
+            runs.append(LocatedRun(number, 1, at, start))
+        begin = start + length
+    return Locations(tuple(frames), tuple(runs))

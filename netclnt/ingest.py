@@ -10,7 +10,7 @@ import hashlib
 import tempfile
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,10 +83,12 @@ def ingest(
     settings: Settings,
     records: IO[bytes],
     on_read: Callable[[int], None],
+    damaged: Collection[str] = (),
 ) -> Ingested:
     """Bring a content into the store, durable, without making it known to anybody.
 
-    Index records of the blocks that are new go to the file ``records``; ``on_read`` is told of bytes read.
+    Index records of the blocks that are new go to the file ``records``; ``on_read`` is told of bytes read; ``damaged`` are
+    digests of manifests that are written anew though they are there.
 
     An interruption leaves only files that nothing refers to. Raises SourceChanged when the content changed meanwhile.
     """
@@ -110,7 +112,13 @@ def ingest(
         content.check_unchanged()
         # A manifest that is there vouches for its locations, also after a power cut: the names of packs come first.
         store.sync()
-        digest, head_bytes, head = _write_manifest(store, content.tree, hash_seed, reader.entries, pages, pages_file)
+
+        def is_there(digest: str) -> bool:
+            """With new blocks, locations that are there lead to others than the index does: to what is damaged, or doomed."""
+            return not packs.bytes_new and digest not in damaged and store.size(manifest_path(digest)) is not None
+
+        head, entry_stored = _head(content.tree, hash_seed, reader.entries, pages)
+        digest, head_bytes = _write_manifest(store, head, entry_stored, pages, pages_file, is_there=is_there)
     return Ingested(digest, head_bytes, head, reader.entries, packs.bytes_new, packs.bytes_stored)
 
 
@@ -363,9 +371,8 @@ class _Frames:
         page.check.update(data[unchecked:position])
 
 
-def _write_manifest(
-    store: Store, tree: bool, hash_seed: int, entries: list[Entry], pages: _Pages, pages_file: IO[bytes]
-) -> tuple[str, int, Head]:
+def _head(tree: bool, hash_seed: int, entries: list[Entry], pages: _Pages) -> tuple[Head, tuple[bytes, ...]]:
+    """The head of the manifest, and the entry pages as stored."""
     entry_rows, entry_stored = zip(*(encode_entries(page) for page in entry_pages(entries)), strict=True)
     head = Head(
         chunker=CHUNKER,
@@ -378,13 +385,26 @@ def _write_manifest(
         entry_pages=entry_rows,
         block_pages=tuple(pages.rows),
     )
+    return head, entry_stored
+
+
+def _write_manifest(
+    store: Store,
+    head: Head,
+    entry_stored: tuple[bytes, ...],
+    pages: _Pages,
+    pages_file: IO[bytes],
+    *,
+    is_there: Callable[[str], bool],
+) -> tuple[str, int]:
+    """Its digest, and the length of its head."""
     encoded = encode_head(head)
     digest = hashlib.sha256(encoded).hexdigest()
-    if store.size(manifest_path(digest)) is None:
+    if not is_there(digest):
         store.put(locations_path(digest), [encode_table([len(record) for record in pages.records]), *pages.records])
         store.put(manifest_path(digest), _parts(encoded, entry_stored, pages_file))
     store.sync()
-    return digest, len(encoded), head
+    return digest, len(encoded)
 
 
 def _parts(head: bytes, entry_stored: tuple[bytes, ...], pages_file: IO[bytes]) -> Iterator[bytes]:

@@ -180,6 +180,17 @@ class Store(Protocol):
     def size(self, path: str) -> int | None:
         """Bytes of a file, or None if it is not there."""
 
+    def content(self) -> Iterator[tuple[str, int]]:
+        """Path and bytes of each regular file of packs and manifests, what an interrupted :meth:`put` left included; in no
+        order."""
+
+    def remove(self, path: str) -> None:
+        """Absent is fine. Whoever has the file open keeps it."""
+
+    def secure(self, path: str) -> None:
+        """Make a file durable, content now and name with the next :meth:`sync`, that an interrupted writer may have left in
+        memory only."""
+
     def sync(self) -> None:
         """Make all new names durable (fsync of the directories written to since the last call)."""
 

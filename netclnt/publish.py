@@ -6,39 +6,19 @@ unreferenced files, or a HEAD behind the catalog, which the next publish repairs
 
 from __future__ import annotations
 
-import errno
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
-from netclnt.dedup import RECORD, StoreIndex, catch_up
-from netclnt.errors import CatalogBehindStore, ForeignMaster, NoSpace, StorageFailed
+from netclnt.errors import Damaged, SourceMissing
 from netclnt.events import Observer, Progressed
-from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_head
-from netclnt.ingest import Ingested, Settings, ingest
-from netclnt.manifest import decode_entries, decode_head, manifest_path, page_offsets
-from netclnt.model import ID_BYTES, CatalogState, Entry, Kind, NewVersion, Requirement, Version
+from netclnt.heal import heal
+from netclnt.ingest import Ingested
+from netclnt.master import Master, Writing, split_records, store_content, write_head, writing
+from netclnt.model import CatalogState, Entry, Kind, NewVersion, Requirement, Version
 from netclnt.protocols import Catalog, Content, Item, Store
+from netclnt.storedmanifest import StoredManifest
 
 _PROGRESS_STEP = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Master:
-    """A master's parts. ``toc(generation)`` brings the local TOC file up to that generation and gives it as a content;
-    ``state`` is the directory of the index of blocks and of scratch files, outside the store; ``holder`` says who locks.
-    """
-
-    catalog: Catalog
-    store: Store
-    toc: Callable[[int], Content]
-    state: Path
-    level: int
-    threads: int
-    holder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,102 +51,28 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
     """
     content = _Listed(content)
     watcher = _Watcher(observer, request.name, sum(item.size or 0 for item in content.items()))
-    with _writing(master) as (state, index):
-        with tempfile.TemporaryFile(dir=_scratch(master)) as records:
-            done = _ingest(content, master, state, index, records, watcher)
-            current = _current(master.catalog, request, state)
-            if current and _same_terms(current, request) and _same_content(master.store, current, done):
-                return Published(current, False, done.bytes_new, done.bytes_stored)
-            version = master.catalog.publish(_new_version(request, done))
+    with writing(master) as held:
+        # What is stored so far is in this file before any index knows of it: an interruption leaves it for the next writer.
+        with master.unfinished.open("w+b") as records:
+            done = store_content(content, master, held, records, watcher)
+            current = _current(master.catalog, request, held.state)
+            is_new = not (current and _same_terms(current, request) and _same_content(master.store, current, done))
+            version = master.catalog.publish(_new_version(request, done)) if is_new or current is None else current
             records.seek(0)
-            index.add(_split(records), generation=version.generation)
-        _write_head(master, master.catalog.state(), index)
-        return Published(version, True, done.bytes_new, done.bytes_stored)
+            if is_new or done.bytes_new:
+                generation = version.generation if is_new else held.index.generation
+                held.index.add(split_records(records), generation=generation)
+        master.unfinished.unlink()
+        _after(master, held, is_new)
+        return Published(version, is_new, done.bytes_new, done.bytes_stored)
 
 
-def refresh_head(master: Master) -> None:
-    """Bring the store's TOC and HEAD up to the catalog's generation, if they are behind (a new catalog's first step too)."""
-    with _writing(master):
-        pass
-
-
-@contextmanager
-def _writing(master: Master) -> Iterator[tuple[CatalogState, StoreIndex]]:
-    """Hold both locks, with an index and a HEAD that are up to the catalog's state."""
-    with _own_files(master.state), master.store.lock(master.holder), master.catalog.writer_lock(master.holder):
-        state = master.catalog.state()
-        head = read_head(master.store)
-        if head is not None and head.state.identity != state.identity:
-            raise ForeignMaster(expected=state.identity, found=head.state.identity)
-        if head is not None and head.state.generation > state.generation:
-            raise CatalogBehindStore(catalog_generation=state.generation, store_generation=head.state.generation)
-        _scratch(master)
-        with closing(StoreIndex(master.state / "index", identity=state.identity)) as index:
-            if head is None or not _holds(master, after=head.state.generation, until=state.generation):
-                index.forget()
-            catch_up(index, master.store, master.catalog.published(after=index.generation, until=state.generation))
-            if head is None or head.state != state:
-                _write_head(master, state, index)
-            yield state, index
-
-
-def _holds(master: Master, *, after: int, until: int) -> bool:
-    """Whether the manifests of all versions published in between are in the store: one restored from a backup lacks them, and
-    packs that the index tells of."""
-    published = master.catalog.published(after=after, until=until)
-    return all(master.store.size(manifest_path(version.manifest)) is not None for version in published)
-
-
-@contextmanager
-def _own_files(directory: Path) -> Iterator[None]:
-    """An OSError becomes a storage error: it is of the state directory, as the edges translate their own."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(path=str(directory), needed=0, free=0) from error
-        cause = error.strerror or str(error)
-        raise StorageFailed(action="write", path=str(directory), errno=error.errno or 0, cause=cause) from error
-
-
-def read_head(store: Store) -> StoreHead | None:
-    """The store's HEAD, or None for a store that has none yet."""
-    size = store.size(HEAD_PATH)
-    return None if size is None else decode_store_head(store.read(HEAD_PATH, 0, size))
-
-
-def _write_head(master: Master, state: CatalogState, index: StoreIndex) -> None:
-    with tempfile.TemporaryFile(dir=_scratch(master)) as records:
-        toc = _ingest(master.toc(state.generation), master, state, index, records, lambda _: None)
-        records.seek(0)
-        index.add(_split(records), generation=index.generation)
-    master.store.put(HEAD_PATH, [encode_store_head(StoreHead(state, toc.digest, toc.head_bytes))])
-    master.store.sync()
-
-
-def _ingest(
-    content: Content,
-    master: Master,
-    state: CatalogState,
-    index: StoreIndex,
-    records: IO[bytes],
-    on_read: Callable[[int], None],
-) -> Ingested:
-    return ingest(
-        content,
-        store=master.store,
-        index=index,
-        hash_seed=state.hash_seed,
-        settings=Settings(level=master.level, threads=master.threads, scratch=_scratch(master)),
-        records=records,
-        on_read=on_read,
-    )
-
-
-def _scratch(master: Master) -> Path:
-    path = master.state / "scratch"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+def _after(master: Master, held: Writing, is_new: bool) -> None:
+    """What was stored heals others, too; what is offered is told last."""
+    if held.damages:
+        heal(held.damages, master.store, held.index).save(master.state)
+    if is_new:
+        write_head(master, master.catalog.state(), held.index, held.damages)
 
 
 class _Listed:
@@ -215,17 +121,15 @@ def _same_content(store: Store, current: Version, done: Ingested) -> bool:
         return True
     if (current.tree, current.size, current.entries) != (done.head.tree, done.head.size, done.head.entries):
         return False
-    return read_entries(store, current) == done.entries
+    try:
+        return read_entries(store, current) == done.entries
+    except (Damaged, SourceMissing):
+        return False  # a new version takes the damaged one's place
 
 
 def read_entries(store: Store, version: Version) -> list[Entry]:
     """All entries of a version, from the store."""
-    path = manifest_path(version.manifest)
-    head = decode_head(store.read(path, 0, version.head_bytes), version.manifest)
-    entries: list[Entry] = []
-    for page, offset in zip(head.entry_pages, page_offsets(head, version.head_bytes)[0], strict=True):
-        entries += decode_entries(page, store.read(path, offset, page.stored), where=path)
-    return entries
+    return StoredManifest(store, version.manifest, version.head_bytes).entries()
 
 
 def _new_version(request: Request, done: Ingested) -> NewVersion:
@@ -245,8 +149,3 @@ def _new_version(request: Request, done: Ingested) -> NewVersion:
         channel=request.channel,
         requires=request.requires,
     )
-
-
-def _split(records: IO[bytes]) -> Iterator[bytes]:
-    while record := records.read(ID_BYTES + RECORD.size):
-        yield record

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,6 +93,35 @@ class DirectoryStore:
             return None
         except OSError as error:
             raise _storage_error("stat", self._path / path, error) from None
+
+    def content(self) -> Iterator[tuple[str, int]]:
+        for kind in ("packs", "manifests"):
+            for directory in self._entries(self._path / kind):
+                if directory.is_dir(follow_symlinks=False):
+                    for file in self._entries(Path(directory.path)):
+                        if file.is_file(follow_symlinks=False):
+                            yield f"{kind}/{directory.name}/{file.name}", self._size_of(file)
+
+    def _entries(self, path: Path) -> list[os.DirEntry[str]]:
+        with _translated("list", path), suppress(FileNotFoundError), os.scandir(path) as found:
+            return list(found)
+        return []
+
+    def _size_of(self, file: os.DirEntry[str]) -> int:
+        with _translated("stat", Path(file.path)):
+            return file.stat(follow_symlinks=False).st_size
+
+    def remove(self, path: str) -> None:
+        target = self._path / path
+        with _translated("remove", target):
+            target.unlink(missing_ok=True)
+        self._dirty.add(target.parent)
+
+    def secure(self, path: str) -> None:
+        target = self._path / path
+        with _translated("fsync", target), target.open("rb") as file:
+            os.fsync(file.fileno())
+        self._dirty.update((target.parent, target.parent.parent, self._path))
 
     def sync(self) -> None:
         for directory in sorted(self._dirty):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from netclnt.cli.show import Bar
     from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
-    from netclnt.publish import Master
+    from netclnt.master import Master
     from netclnt.slave import Slave
 
 KEY = "id_ed25519"
@@ -90,7 +90,7 @@ def open_master(config: MasterConfig, *, password: str | None, holder: str) -> I
     from netclnt.catalog import open_catalog
     from netclnt.catalog.toc import update_toc
     from netclnt.files.source import open_content
-    from netclnt.publish import Master
+    from netclnt.master import Master
     from netclnt.store import DirectoryStore
 
     with ExitStack() as stack:

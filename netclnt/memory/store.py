@@ -47,6 +47,17 @@ class MemoryStore:
         data = self.files.get(path)
         return None if data is None else len(data)
 
+    def content(self) -> Iterator[tuple[str, int]]:
+        for path, data in list(self.files.items()):
+            if path.startswith(("packs/", "manifests/")):
+                yield path, len(data)
+
+    def remove(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    def secure(self, path: str) -> None:
+        """Nothing to do, as for :meth:`sync`."""
+
     def sync(self) -> None:
         """Nothing to do: memory is as durable as it gets."""
 

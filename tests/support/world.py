@@ -13,6 +13,7 @@ from netclnt.events import Event, ImageDone, Observer, Planned, Summed
 from netclnt.files.source import open_content
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import Manifests
+from netclnt.master import Master, refresh_head
 from netclnt.memory.catalog import MemoryCatalog
 from netclnt.memory.content import MemoryContent
 from netclnt.memory.root import MemoryRoot
@@ -20,7 +21,7 @@ from netclnt.memory.source import MemorySource
 from netclnt.memory.store import MemoryStore
 from netclnt.model import DEFAULT_CHANNEL, Kind, Requirement
 from netclnt.protocols import Content
-from netclnt.publish import Master, Published, Request, publish, refresh_head
+from netclnt.publish import Published, Request, publish
 from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave

@@ -17,12 +17,12 @@ from netclnt import ingest as ingesting
 from netclnt.dedup import StoreIndex
 from netclnt.errors import NoSpace, SourceChanged
 from netclnt.ingest import Settings, ingest
+from netclnt.master import split_records
 from netclnt.memory.content import MemoryContent
 from netclnt.memory.store import MemoryStore
 from netclnt.model import EntryType
 from netclnt.pack import HEADER, MAGIC
 from netclnt.protocols import Item
-from netclnt.publish import _split
 from netclnt.store import DirectoryStore
 from tests.support.storereader import read_version
 
@@ -56,7 +56,7 @@ class Shop:
                 on_read=lambda _: None,
             )
             records.seek(0)
-            self.index.add(_split(records), generation=self.index.generation + 1)
+            self.index.add(split_records(records), generation=self.index.generation + 1)
         return done
 
     def read(self, done):

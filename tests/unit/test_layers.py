@@ -25,7 +25,7 @@ LAYERS = {
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
-        *("dedup", "intake", "ingest", "publish"),
+        *("storedmanifest", "damage", "dedup", "intake", "ingest", "unfinished", "heal", "master", "publish"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),

@@ -27,9 +27,10 @@ from netclnt.errors import (
 from netclnt.events import Progressed
 from netclnt.head import HEAD_PATH, decode_store_head, encode_store_head
 from netclnt.locations import Frame
+from netclnt.master import read_head, refresh_head
 from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL, Kind, Requirement
-from netclnt.publish import Request, publish, read_entries, read_head, refresh_head
+from netclnt.publish import Request, publish, read_entries
 from tests.support.storereader import content_of, read_version
 from tests.support.world import World
 
@@ -335,7 +336,7 @@ def test_C3_a_full_state_directory_is_a_storage_error(world, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("netclnt.publish.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("netclnt.master.tempfile.TemporaryFile", full)
     with pytest.raises(NoSpace):
         world.publish("debian", noise(1))
 

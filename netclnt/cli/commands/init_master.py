@@ -13,8 +13,8 @@ from netclnt.cli.session import Session
 from netclnt.cli.setup import make_directory, plan_table, write_config
 from netclnt.config import MasterConfig, keys
 from netclnt.errors import BadArgument
+from netclnt.master import refresh_head
 from netclnt.protocols import Catalog
-from netclnt.publish import refresh_head
 
 
 @declare(

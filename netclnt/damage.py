@@ -1,0 +1,70 @@
+"""What the last check of the store found damaged: kept in the state directory until publishing has healed it.
+
+A cache: lost, it is found again by the next check.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netclnt.locations import Frame
+
+_FILE = "damaged.json"
+
+
+@dataclass(slots=True)
+class Damages:
+    """``frames`` by pack and offset; ``packs`` that are gone as a whole; ``manifests`` whose own file, or that of their
+    locations, is damaged; ``concerned`` are digest and length of the head of all manifests that need any of these."""
+
+    identity: str
+    frames: set[tuple[int, int]] = field(default_factory=set)
+    packs: set[int] = field(default_factory=set)
+    manifests: set[str] = field(default_factory=set)
+    concerned: dict[str, int] = field(default_factory=dict)
+
+    def __contains__(self, frame: Frame) -> bool:
+        return (frame.pack, frame.offset) in self.frames or frame.pack in self.packs
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.packs or self.manifests)
+
+    @classmethod
+    def load(cls, state: Path, *, identity: str) -> Damages:
+        """What is recorded for the catalog of that identity; anything odd counts as nothing."""
+        try:
+            said = json.loads((state / _FILE).read_text())
+            if said["identity"] != identity:
+                return cls(identity)
+            return cls(
+                identity,
+                {(int(pack), int(offset)) for pack, offset in said["frames"]},
+                {int(pack) for pack in said["packs"]},
+                set(map(str, said["manifests"])),
+                {str(digest): int(length) for digest, length in said["concerned"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls(identity)
+
+    def save(self, state: Path) -> None:
+        """Keep it, durably; nothing is kept of nothing."""
+        path = state / _FILE
+        if not self:
+            path.unlink(missing_ok=True)
+            return
+        said = {
+            "identity": self.identity,
+            "frames": sorted(self.frames),
+            "packs": sorted(self.packs),
+            "manifests": sorted(self.manifests),
+            "concerned": self.concerned,
+        }
+        temporary = path.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump(said, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)

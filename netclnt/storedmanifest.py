@@ -1,0 +1,70 @@
+"""A manifest and its locations as they lie in the store, read by the master page by page."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+
+from netclnt.locations import Locations, decode_record, decode_table, encode_table, table_bytes
+from netclnt.manifest import decode_blocks, decode_entries, decode_head, locations_path, manifest_path, page_offsets
+from netclnt.model import Blocks, Entry
+from netclnt.protocols import Store
+
+
+class StoredManifest:
+    """Whatever is asked for raises SourceMissing, Damaged or a TrustError where it is not what the digest or the grammar says."""
+
+    def __init__(self, store: Store, digest: str, head_bytes: int) -> None:
+        self._store = store
+        self.digest = digest
+        self.head_bytes = head_bytes
+        self.path = manifest_path(digest)
+        self.locations_path = locations_path(digest)
+        self.head = decode_head(store.read(self.path, 0, head_bytes), digest)
+        self._entry_offsets, self._block_offsets = page_offsets(self.head, head_bytes)
+
+    @property
+    def pages(self) -> range:
+        """The numbers of the block pages."""
+        return range(len(self.head.block_pages))
+
+    @cached_property
+    def starts(self) -> Sequence[int]:
+        """The plain offset at which each block page begins."""
+        rows = self.head.block_pages
+        return array("Q", accumulate((row.plain for row in rows), initial=0))[: len(rows)]
+
+    def entries(self) -> list[Entry]:
+        entries: list[Entry] = []
+        for page, offset in zip(self.head.entry_pages, self._entry_offsets, strict=True):
+            entries += decode_entries(page, self._store.read(self.path, offset, page.stored), where=self.path)
+        return entries
+
+    def blocks(self, page: int) -> Blocks:
+        row = self.head.block_pages[page]
+        return decode_blocks(row, self._store.read(self.path, self._block_offsets[page], row.stored), where=self.path)
+
+    @cached_property
+    def _table(self) -> list[tuple[int, int]]:
+        count = len(self.head.block_pages)
+        return decode_table(self._store.read(self.locations_path, 0, table_bytes(count)), count, where=self.locations_path)
+
+    def record(self, page: int) -> bytes:
+        """The encoded locations of a page."""
+        return self._store.read(self.locations_path, *self._table[page])
+
+    def locations(self, page: int, blocks: Blocks, record: bytes) -> Locations:
+        """What a page's record says, checked against its blocks."""
+        return decode_record(record, blocks, page_start=self.starts[page], where=self.locations_path)
+
+    def located(self) -> Iterator[tuple[int, Blocks, Locations]]:
+        """Each page with its blocks and where they lie."""
+        for page in self.pages:
+            blocks = self.blocks(page)
+            yield page, blocks, self.locations(page, blocks, self.record(page))
+
+    def put_records(self, records: Sequence[bytes]) -> None:
+        """Replace the locations of all pages. Whoever reads the old ones keeps them while the file is open."""
+        self._store.put(self.locations_path, [encode_table([len(record) for record in records]), *records])
