@@ -9,13 +9,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from netclnt.errors import LineBroken
+from netclnt.events import Observer, ignore
 
 FETCH_ROWS = 500
-LOGIN_SECONDS = 15
-QUERY_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a database may keep us waiting. ``timeout`` is for its answer to a connection's first question, which is never a
+    long one. ``budget`` is for trying to connect again and again while it cannot be reached; the observer is told of it."""
+
+    timeout: float = 30.0
+    budget: float = 0.0
+    observer: Observer = ignore
+
+    @property
+    def login(self) -> float:
+        return self.timeout / 2
+
+    @property
+    def query(self) -> float:
+        """For any statement, all its rows included: many drivers hand out none before the last one came."""
+        return self.timeout * 20
+
+
+USUAL = Patience()
 
 
 class Contended(LineBroken):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from netclnt.errors import BadArgument
 
 _SECRET = frozenset({"pwd", "password", "sslpassword"})
+_HOST = ("server", "servername", "host", "hostname")
+_TLS_MODES = {"require", "required", "verify-ca", "verify_ca", "verify-full", "verify_identity"}
 
 
 def parse(connection_string: str) -> list[tuple[str, str]]:
@@ -53,6 +55,23 @@ def public(connection_string: str) -> str:
 def has_password(connection_string: str) -> bool:
     """Whether a password stands in the string itself, where ``ps`` or a config's reader may see it."""
     return any(keyword.lower() in _SECRET for keyword, _ in parse(connection_string))
+
+
+def missing_tls(connection_string: str) -> str:
+    """The keywords that would make the driver of a server on another host insist on TLS, or ``""`` where they stand, are not
+    needed or not known. Only what the string itself says is looked at: a data source of that name may say more."""
+    pairs = parse(connection_string)
+    host, driver = lookup(pairs, *_HOST).lower(), lookup(pairs, "driver").lower()
+    if not host or host.startswith(("/", "127.")) or host in ("localhost", "::1"):
+        return ""
+    if lookup(pairs, "sslmode").lower() in _TLS_MODES:
+        return ""
+    if "postgres" in driver or "psql" in driver:
+        return "SSLMODE=verify-full"
+    if "maria" in driver or "maodbc" in driver:
+        known = lookup(pairs, "sslca", "sslcapath") or lookup(pairs, "forcetls", "sslverify") not in ("", "0")
+        return "" if known else "FORCETLS=1;SSLVERIFY=1"
+    return "SSLMODE=VERIFY_IDENTITY" if "mysql" in driver else ""
 
 
 def secrets(connection_string: str) -> list[str]:

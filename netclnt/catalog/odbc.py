@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import re
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import ModuleType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
+from netclnt.backoff import Backoff
 from netclnt.catalog import connstr, sqlite
-from netclnt.catalog.connection import LOGIN_SECONDS, QUERY_SECONDS, Connector, Contended, Cursor
+from netclnt.catalog.connection import USUAL, Connector, Contended, Cursor, Patience
+from netclnt.catalog.driver import Driver, Raw
+from netclnt.catalog.driverthread import Overdue
 from netclnt.errors import (
     DeadlinePassed,
     DriverMissing,
@@ -21,29 +25,14 @@ from netclnt.errors import (
     NetclntError,
     Unreachable,
 )
+from netclnt.events import Retried
 from netclnt.rows import SCHEMA_VERSION
 
+WHAT = "catalog"
+"""How errors and events name the other end of this edge."""
 
-class _Cursor(Cursor, Protocol):
-    def nextset(self) -> bool: ...
-
-
-class _Raw(Protocol):
-    """The part of a pyodbc connection that is used; pyodbc's own types are not found by type checkers."""
-
-    autocommit: bool
-    timeout: int
-
-    def execute(self, sql: str, *params: object) -> _Cursor: ...
-
-    def getinfo(self, what: int, /) -> str: ...
-
-    def commit(self) -> None: ...
-
-    def rollback(self) -> None: ...
-
-    def close(self) -> None: ...
-
+_LATE = 5.0
+"""Seconds beyond a time-out that the driver or the server keeps itself, and tells better of."""
 
 # SQLSTATEs (ODBC reference, appendix A; PostgreSQL's and MariaDB's own ones beside them) and drivers' native codes
 _NO_DRIVER = {"IM002", "IM003", "IM004", "IM012"}
@@ -56,34 +45,58 @@ _DENIED = {"42501"}
 _DENIED_NATIVE = {1044, 1142, 1143, 1227}
 _TOO_LONG = {"HYT00", "HYT01", "57014", "70100"}
 _TOO_LONG_NATIVE = {1969, 3024}
-_REFUSED = ("authentication failed", "no pg_hba.conf entry", "no password supplied", "not permitted to log in")
+
+# PostgreSQL's driver has one SQLSTATE for every failure to connect, and only a text beside it. The server writes that in the
+# language of its lc_messages, which a client cannot choose before it is logged in; libpq's own words come in English, and two
+# blanks between the severity and what the server says. In any language a refused login names the user.
+_SERVER_SAYS = re.compile(r"failed: [^\s:]+:  (.*)", re.DOTALL)
+_REFUSED = (
+    *("authentication failed", "no pg_hba.conf entry", "no password supplied", "not permitted to log in"),
+    "permission denied for database",
+)
 _BUSY_SERVER = ("too many", "remaining connection slots", "starting up", "shutting down", "recovery")
 
 
-def _pyodbc() -> ModuleType:
+class _Pyodbc(Protocol):
+    """The part of the module that is used."""
+
+    Error: type[Exception]
+    SQL_DBMS_NAME: int
+    pooling: bool
+
+    def connect(self, string: str, /, *, autocommit: bool, timeout: int) -> Raw: ...
+
+    def dataSources(self) -> dict[str, str]: ...  # noqa: N802 - pyodbc's name
+
+
+def _pyodbc() -> _Pyodbc:
     """Late: it is heavy, and a slave that reads a TOC never needs it."""
     try:
-        return importlib.import_module("pyodbc")
+        pyodbc = cast(_Pyodbc, importlib.import_module("pyodbc"))
     except ImportError as error:
         raise DriverMissing(driver="unixODBC", cause=str(error)) from error
+    pyodbc.pooling = False  # else a driver manager that pools keeps connections that we closed
+    return pyodbc
 
 
 class OdbcConnector(Connector):
     """``connection_string`` as the admin wrote it, ``password`` separately or None. Neither is ever part of an error."""
 
-    def __init__(self, connection_string: str, *, password: str | None = None) -> None:
+    def __init__(self, connection_string: str, *, password: str | None = None, patience: Patience = USUAL) -> None:
         super().__init__(f"odbc:{connstr.public(connection_string)}")
         self._string = connection_string if password is None else connstr.with_password(connection_string, password)
         self._given = (connection_string, password)
         self._secrets = connstr.secrets(self._string)
+        self._patience = patience
         self._may_create = False
-        self._raw: _Raw | None = None
+        self._driver: Driver | None = None
         self._engine = ""
         self._first = ""
+        self._heard = False
 
     def clone(self) -> Self:
         string, password = self._given
-        return type(self)(string, password=password)
+        return type(self)(string, password=password, patience=Patience(timeout=self._patience.timeout))
 
     def allow_creation(self) -> None:
         self.close()
@@ -101,6 +114,9 @@ class OdbcConnector(Connector):
             yield
         except UnicodeError as error:
             raise ForbiddenValue(what="text in the catalog", value=type(error).__name__, rule="valid Unicode") from None
+        except Overdue:
+            self.close()
+            raise self._silent(self._patience.query if self._heard else self._patience.timeout) from None
         except self.foreign as error:
             translated = self._translate(*self._facts(error))
             if isinstance(translated, LineBroken | DeadlinePassed) and not isinstance(translated, Contended):
@@ -108,57 +124,100 @@ class OdbcConnector(Connector):
             raise translated from None
 
     def cursor(self, sql: str, params: Sequence[object]) -> Cursor:
-        raw = self._open()
-        if not self._first:
-            return raw.execute(sql, *params)
-        cursor = raw.execute(f"{self._first}; {sql}", *params)
-        cursor.nextset()
-        self._first = ""
+        driver = self._open()
+        if self._first:
+            cursor = driver.execute(f"{self._first}; {sql}", params, results=2, seconds=self._seconds)
+        else:
+            cursor = driver.execute(sql, params, seconds=self._seconds)
+        self._first, self._heard = "", True
         return cursor
 
     def begin(self) -> None:
-        raw = self._open()
+        driver = self._open()
         if self._first:  # in the transaction, a rollback would undo it
-            raw.execute(self._first).close()
-            self._first = ""
-        raw.autocommit = False
+            driver.execute(self._first, (), seconds=self._seconds).close()
+            self._first, self._heard = "", True
+
+        def work(raw: Raw) -> None:
+            raw.autocommit = False
+
+        driver.call(work, seconds=self._seconds)
 
     def commit(self) -> None:
-        raw = self._open()
-        raw.commit()
-        raw.autocommit = True
+        def work(raw: Raw) -> None:
+            raw.commit()
+            raw.autocommit = True
+
+        self._open().call(work, seconds=self._seconds)
 
     def rollback(self) -> None:
-        if self._raw is not None:
+        def work(raw: Raw) -> None:
+            raw.rollback()
+            raw.autocommit = True
+
+        if self._driver is not None:
             try:
-                self._raw.rollback()
-                self._raw.autocommit = True
+                self._driver.call(work, seconds=self._patience.timeout)
             except self.foreign:
                 self.close()
 
     def close(self) -> None:
-        raw, self._raw, self._first = self._raw, None, ""
-        if raw is not None:
-            with suppress(*self.foreign):
-                raw.close()
+        driver, self._driver, self._first = self._driver, None, ""
+        if driver is not None:
+            driver.close(seconds=self._patience.timeout)
 
-    def _open(self) -> _Raw:
-        if self._raw is None:
-            pyodbc = _pyodbc()
-            self.foreign = (pyodbc.Error,)
+    @property
+    def _seconds(self) -> float:
+        """How long to wait for the next statement's answer: longer than the server lets it run, if the server does that."""
+        return self._patience.query + _LATE if self._heard else self._patience.timeout
+
+    def _open(self) -> Driver:
+        """Connected, if need be after some attempts."""
+        backoff = Backoff(budget=self._patience.budget)
+        while self._driver is None:
             try:
-                raw: _Raw = pyodbc.connect(self._string + self._driver_options(), autocommit=True, timeout=LOGIN_SECONDS)
-            except pyodbc.Error as error:
-                raise self._translate_login(*self._facts(error)) from None
-            self._raw = raw
-            self._engine = raw.getinfo(pyodbc.SQL_DBMS_NAME)
-            if self._engine == "PostgreSQL":
-                # goes out with the first statement, in one round trip; as a start-up option, PgBouncer would refuse it
-                self._first = f"SET statement_timeout = {QUERY_SECONDS * 1000}"
-            else:
-                with suppress(pyodbc.Error):  # some drivers have no such thing
-                    raw.timeout = QUERY_SECONDS
-        return self._raw
+                self._connect()
+            except (Unreachable, DeadlinePassed) as error:
+                delay = backoff.failed(time.monotonic())
+                if delay is None:
+                    raise
+                reason = error.cause if isinstance(error, Unreachable) else f"no answer for {error.seconds:g} s"
+                self._patience.observer(Retried(what=WHAT, attempt=backoff.attempt, delay=round(delay, 3), reason=reason))
+                time.sleep(delay)
+        return self._driver
+
+    def _connect(self) -> None:
+        pyodbc = _pyodbc()
+        self.foreign = (pyodbc.Error, Overdue)
+        string, login = self._string + self._driver_options(), self._patience.login
+        driver = Driver(lambda: pyodbc.connect(string, autocommit=True, timeout=max(1, round(login))))
+        try:
+            self._engine = driver.call(lambda raw: raw.getinfo(pyodbc.SQL_DBMS_NAME), seconds=login + _LATE)
+            self._limit(driver, pyodbc.Error)
+        except Overdue:
+            driver.close(seconds=0)
+            raise self._silent(login) from None
+        except pyodbc.Error as error:
+            driver.close(seconds=login)
+            raise self._translate_login(*self._facts(error)) from None
+        self._driver, self._heard = driver, False
+
+    def _limit(self, driver: Driver, refused: type[Exception]) -> None:
+        """Have the server itself break off what takes too long."""
+        seconds = max(1, round(self._patience.query))
+        if self._engine == "PostgreSQL":
+            # goes out with the first statement, in one round trip; as a start-up option, PgBouncer would refuse it
+            self._first = f"SET statement_timeout = {seconds * 1000}"
+            return
+
+        def work(raw: Raw) -> None:
+            with suppress(refused):  # some drivers have no such thing
+                raw.timeout = seconds
+
+        driver.call(work, seconds=self._patience.timeout)
+
+    def _silent(self, seconds: float) -> DeadlinePassed:
+        return DeadlinePassed(what=WHAT, address=self.address, seconds=seconds)
 
     def _driver_options(self) -> str:
         """What a driver must be told in any case; what the admin said of it comes first and counts."""
@@ -183,35 +242,43 @@ class OdbcConnector(Connector):
         native = re.findall(r"\((-?\d+)\) \(SQL\w+\)", message)
         if any(secret in message for secret in self._secrets):
             message = "(the driver's text is withheld: it holds the password)"
-        return state, int(native[-1]) if native else 0, " ".join(message.split())
+        return state, int(native[-1]) if native else 0, message.strip()
 
-    def _translate_login(self, state: str, native: int, cause: str) -> NetclntError:
+    def _translate_login(self, state: str, native: int, told: str) -> NetclntError:
         pairs = connstr.parse(self._string)
         user = connstr.lookup(pairs, "uid", "user", "username")
-        busy = any(words in cause for words in _BUSY_SERVER)
-        # PostgreSQL's driver has one SQLSTATE for every failure to connect; in any language, a refusal names the user
-        named = "failed: FATAL" in cause and bool(user) and user in cause.partition("failed: ")[2] and not busy
-        refused = named or any(words in cause for words in _REFUSED)
+        cause = " ".join(told.split())
+        refused = any(words in cause for words in _REFUSED) or (
+            _names(user, _SERVER_SAYS.search(told)) and not any(words in cause for words in _BUSY_SERVER)
+        )
         if state in _NO_DRIVER or "Can't open lib" in cause:
             wanted = connstr.lookup(pairs, "driver") or connstr.lookup(pairs, "dsn")
             return DriverMissing(driver=wanted, cause=cause)
         if native in _NO_DATABASE or state == "3D000" or re.search(r"FATAL: +database .* does not exist", cause):
             return Incompatible(what="catalog schema", found="no such database", supported=str(SCHEMA_VERSION))
         if state.startswith("28") or native in _DENIED_LOGIN or refused:
-            return LoginRefused(what="catalog", address=self.address, user=user, cause=cause)
-        return Unreachable(what="catalog", address=self.address, cause=cause)
+            return LoginRefused(what=WHAT, address=self.address, user=user, cause=cause)
+        return Unreachable(what=WHAT, address=self.address, cause=cause)
 
-    def _translate(self, state: str, native: int, cause: str) -> NetclntError:
+    def _translate(self, state: str, native: int, told: str) -> NetclntError:
+        cause = " ".join(told.split())
         if self._engine == "SQLite":
+            if native & 0xFF == sqlite3.SQLITE_INTERRUPT:
+                return self._silent(self._patience.query)
             text = re.sub(r"^\[\w+\] \[SQLite\]| \(\d+\) \(\d+\) \(SQL\w+\)$", "", cause)
             return sqlite.translate(native & 0xFF, text, self.address)
         if state in _CONTENTION or native in _CONTENTION_NATIVE or state.startswith("23"):
-            return Contended(what="catalog", address=self.address, cause=cause)
+            return Contended(what=WHAT, address=self.address, cause=cause)
         if state in _NO_TABLE:
             return Incompatible(what="catalog schema", found=cause, supported=str(SCHEMA_VERSION))
         if state in _DENIED or native in _DENIED_NATIVE:
             user = connstr.lookup(connstr.parse(self._string), "uid", "user", "username")
-            return LoginRefused(what="catalog", address=self.address, user=user, cause=cause)
+            return LoginRefused(what=WHAT, address=self.address, user=user, cause=cause)
         if state in _TOO_LONG or native in _TOO_LONG_NATIVE:
-            return DeadlinePassed(what="catalog", address=self.address, seconds=QUERY_SECONDS)
-        return LineBroken(what="catalog", address=self.address, cause=cause)
+            return self._silent(self._patience.query)
+        return LineBroken(what=WHAT, address=self.address, cause=cause)
+
+
+def _names(user: str, said: re.Match[str] | None) -> bool:
+    """Whether a server's words name the user."""
+    return bool(user and said and re.search(rf"(?<!\w){re.escape(user)}(?!\w)", said[1]))

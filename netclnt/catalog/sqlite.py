@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from netclnt.catalog.connection import QUERY_SECONDS, Connector, Contended, Cursor
+from netclnt.catalog.connection import Connector, Contended, Cursor
 from netclnt.errors import (
     Damaged,
-    DeadlinePassed,
     ForbiddenValue,
     Incompatible,
     LineBroken,
@@ -109,8 +108,6 @@ def translate(code: int, cause: str, address: str) -> NetclntError:
         return Damaged(what="catalog", where=address, problem=cause)
     if code == sqlite3.SQLITE_CANTOPEN:
         return Unreachable(what="catalog", address=address, cause=cause)
-    if code == sqlite3.SQLITE_INTERRUPT:
-        return DeadlinePassed(what="catalog", address=address, seconds=QUERY_SECONDS)
     if code == sqlite3.SQLITE_TOOBIG:
         return ForbiddenValue(what="value in the catalog", value=cause, rule="of a sane length")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):

@@ -231,9 +231,13 @@ def _open_source(config: SlaveConfig, session: Session) -> Source:
 def _offer_of(config: SlaveConfig, session: Session, source: Source, stack: ExitStack) -> Callable[[], SlaveCatalog]:
     """What opens the master's catalog anew: the database's, or that of the store."""
     if config.catalog != "store":
-        from netclnt.catalog import open_catalog
+        from netclnt.catalog import Patience, missing_tls, open_catalog
 
-        return partial(open_catalog, config.catalog, password=session.password(config))
+        if words := missing_tls(config.catalog):
+            text = f"The line to the catalog is not encrypted, so that anybody on it may change the offer: add {words} to CONN."
+            session.observe(Warned("catalog-in-clear", text))
+        patience = Patience(timeout=config.timeout, budget=config.retry_budget, observer=session.observe)
+        return partial(open_catalog, config.catalog, password=session.password(config), patience=patience)
     from netclnt.catalog.toc import open_toc
     from netclnt.files.root import open_root
     from netclnt.localmanifests import Manifests

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from netclnt.backoff import Backoff
 from netclnt.errors import DeadlinePassed, LineBroken, Unreachable
 from netclnt.events import Observer, Retried, ignore
 from netclnt.model import Range
@@ -22,8 +22,6 @@ RETRIED = (LineBroken, Unreachable, DeadlinePassed)
 """Trouble of the line. Login, trust, damage and missing files are as true at the second try."""
 
 Trouble = LineBroken | Unreachable | DeadlinePassed
-
-_LONGEST_DELAY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +70,20 @@ class Unanswered(Generic[R]):
 class Retrying:
     """A :class:`~netclnt.protocols.Source` that makes a new one with ``make`` when the line fails.
 
-    It pauses between attempts, at first ``first_delay`` seconds, then twice as long each time (with jitter, at most a minute),
-    and gives up with the last error when ``budget`` seconds would pass without an answer. ``make`` must be quick: a source
-    connects when first read.
+    It pauses between attempts as :class:`~netclnt.backoff.Backoff` says, and gives up with the last error when ``budget`` seconds
+    would pass without an answer. ``make`` must be quick: a source connects when first read.
     """
 
     def __init__(
         self, make: Callable[[], Source], *, budget: float, observer: Observer = ignore, first_delay: float = 1.0
     ) -> None:
         self._make = make
-        self._budget = budget
+        self._backoff = Backoff(budget=budget, first_delay=first_delay)
         self._observer = observer
-        self._first_delay = first_delay
         self._closing = threading.Event()
         self._source = make()
         self._past_connections = 0
         self._past_bytes = 0
-        self._attempt = 0
-        self._trouble_since: float | None = None
 
     @property
     def address(self) -> str:
@@ -111,7 +105,7 @@ class Retrying:
             except RETRIED as error:
                 self._recover(source, error)
             else:
-                self._progressed()
+                self._backoff.worked()
                 return content
 
     def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
@@ -120,7 +114,7 @@ class Retrying:
             source = self._source
             try:
                 for tracked, data in source.fetch(unanswered):
-                    self._progressed()
+                    self._backoff.worked()
                     yield unanswered.answered(tracked), data
                 return
             except RETRIED as error:
@@ -132,10 +126,6 @@ class Retrying:
         self._closing.set()
         self._source.close()
 
-    def _progressed(self) -> None:
-        self._attempt = 0
-        self._trouble_since = None
-
     def _recover(self, source: Source, error: Trouble) -> None:
         """Replace ``source`` after a pause, or raise ``error`` when that is no use any more."""
         if source is not self._source:
@@ -143,14 +133,10 @@ class Retrying:
         if self._closing.is_set():
             raise error
         source.close()
-        now = time.monotonic()
-        if self._trouble_since is None:
-            self._trouble_since = now
-        self._attempt += 1
-        delay = min(_LONGEST_DELAY, self._first_delay * 2 ** min(self._attempt - 1, 10)) * random.uniform(0.5, 1.0)
-        if now + delay > self._trouble_since + self._budget:
+        delay = self._backoff.failed(time.monotonic())
+        if delay is None:
             raise error
-        self._observer(Retried(what=WHAT, attempt=self._attempt, delay=round(delay, 3), reason=_reason(error)))
+        self._observer(Retried(what=WHAT, attempt=self._backoff.attempt, delay=round(delay, 3), reason=_reason(error)))
         if self._closing.wait(delay):
             raise error
         self._past_connections += source.connections

@@ -66,6 +66,7 @@ class Server(ABC):
 
     directory: Path
     port: int
+    environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     counter: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -101,7 +102,12 @@ class Server(ABC):
     def start(self) -> None:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, **as_user(self.system_user())
+                self.command(),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
+                **as_user(self.system_user()),
             )
         self.processes.append(process)
         deadline = time.monotonic() + START_SECONDS
@@ -112,6 +118,23 @@ class Server(ABC):
 
     def answers(self) -> bool:
         raise NotImplementedError
+
+    def backends(self, database: str) -> list[int]:
+        """Process ids of what serves the sessions in ``database``; the server's own where they have none of their own."""
+        return [process.pid for process in self.processes]
+
+    @contextlib.contextmanager
+    def frozen(self, database: str = "") -> Iterator[None]:
+        """Within, the sessions in ``database`` stand still and their connections stay open; without one, the whole server."""
+        pids = self.backends(database) if database else [process.pid for process in self.processes]
+        assert pids, "nobody is connected"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         for process in self.processes:
@@ -177,6 +200,10 @@ class PostgreSQL(Server):
 
     def admin(self, sql: str, database: str = "") -> list[tuple[object, ...]]:
         return run_sql(self.connection_string(database or "postgres", "admin"), OWNER_PASSWORD, sql)
+
+    def backends(self, database: str) -> list[int]:
+        found = self.admin(f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend'")
+        return [int(str(pid)) for (pid,) in found]
 
     def answers(self) -> bool:
         ready = subprocess.run([self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
@@ -325,10 +352,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(kind: Callable[[Path, int], PostgreSQL | MariaDB]) -> Iterator[PostgreSQL | MariaDB]:
-    """A fresh server of ``kind``, gone with its directory at the end. Raises Missing."""
+def running(kind: Callable[[Path, int], PostgreSQL | MariaDB], **environment: str) -> Iterator[PostgreSQL | MariaDB]:
+    """A fresh server of ``kind``, gone with its directory at the end; ``environment`` is beside ours. Raises Missing."""
     directory = Path(tempfile.mkdtemp(prefix="netclnt-db-"))
     server = kind(directory, free_port())
+    server.environment.update(environment)
     try:
         server.connection_string("", "")
         server.install()

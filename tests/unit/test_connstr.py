@@ -55,3 +55,27 @@ def test_a_password_inside_and_one_beside_are_refused() -> None:
 
 def test_what_is_shown_can_be_typed_again() -> None:
     assert connstr.public("DRIVER={My Driver};Server=a b") == "DRIVER={My Driver};Server={a b}"
+
+
+@pytest.mark.parametrize(
+    ("string", "words"),
+    [
+        ("DRIVER={PostgreSQL Unicode};SERVER=db.example;DATABASE=x", "SSLMODE=verify-full"),
+        ("DRIVER={PostgreSQL Unicode};SERVERNAME=db.example;SSLMODE=prefer", "SSLMODE=verify-full"),
+        ("DRIVER=/usr/lib/psqlodbcw.so;SERVER=10.0.0.1", "SSLMODE=verify-full"),
+        ("DRIVER={PostgreSQL Unicode};SERVER=db.example;SSLmode=Verify-CA", ""),
+        ("DRIVER={PostgreSQL Unicode};SERVER=db.example;SSLMODE=require", ""),
+        ("DRIVER={PostgreSQL Unicode};SERVER=/run/postgresql", ""),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example", "FORCETLS=1;SSLVERIFY=1"),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example;FORCETLS=0", "FORCETLS=1;SSLVERIFY=1"),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example;FORCETLS=1", ""),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example;SSLCA=/etc/ca.pem", ""),
+        ("DRIVER={MySQL ODBC 8.0};SERVER=db.example", "SSLMODE=VERIFY_IDENTITY"),
+        ("DRIVER={PostgreSQL Unicode};SERVER=127.0.0.1", ""),
+        ("DRIVER={MariaDB Unicode};SERVER=LocalHost", ""),
+        ("DRIVER={Some Other};SERVER=db.example", ""),
+        ("DSN=netclnt", ""),
+    ],
+)
+def test_what_would_make_the_driver_insist_on_tls(string: str, words: str) -> None:
+    assert connstr.missing_tls(string) == words

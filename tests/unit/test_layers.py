@@ -21,12 +21,13 @@ LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
-        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing"),
+        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "backoff"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
-        *("storedmanifest", "damage", "dedup", "intake", "ingest", "unfinished", "heal", "master", "publish"),
-        *("localmanifests", "remote", "seeds", "seeding", "planning", "plainstage", "front", "assemble", "bring"),
+        *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
+        *("unfinished", "heal", "master", "publish"),
+        *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
     ],
