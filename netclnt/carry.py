@@ -18,7 +18,8 @@ _OF_THE_RUN = (TemporaryError, AuthError, LedgerBusy, LedgerDamaged, Stopped)
 
 
 class Carrier:
-    """Carries out, or forecasts, the changes of one offer, and notes in ``result`` what came of it."""
+    """Carries out, or forecasts, the changes of one offer, and notes in ``result`` what came of it. What the offer holds that
+    cannot be taken has failed already."""
 
     def __init__(self, slave: Slave, offer: Offer, result: Result, questions: Questions, observer: Observer) -> None:
         self._slave = slave
@@ -36,6 +37,7 @@ class Carrier:
         ledger = self._slave.ledger
         if ledger.identity() is None:
             ledger.set_identity(self._offer.state.identity)
+        self._fail_refused()
         for job in self._jobs():
             try:
                 with self._alone(job.version.name):
@@ -48,6 +50,7 @@ class Carrier:
         return True
 
     def forecast(self) -> None:
+        self._fail_refused()
         for job in self._jobs():
             with self._alone(job.version.name):
                 forecast_image(job)
@@ -83,8 +86,15 @@ class Carrier:
         except NetclntError as error:
             if isinstance(error, _OF_THE_RUN) and not isinstance(error, SourceMissing):
                 raise
-            self._result.failed.append((image, error))
-            self._observer(Failed(image, error))
+            self._fail(image, error)
+
+    def _fail_refused(self) -> None:
+        for each in self._offer.refused:
+            self._fail(each.name, each.error)
+
+    def _fail(self, image: str, error: NetclntError) -> None:
+        self._result.failed.append((image, error))
+        self._observer(Failed(image, error))
 
     def _clean_up(self) -> None:
         """After a run that left nothing to do, whatever older runs left behind is of no use."""

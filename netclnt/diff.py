@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -70,18 +70,18 @@ def diff(
     selection: Selection,
     is_foreign: Callable[[str], bool],
     max_retire: int,
+    refused: Collection[str] = (),
 ) -> list[Change]:
     """All changes inside the selection: configurations last, otherwise by name.
 
-    ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises ForbiddenName for names
-    that cannot lie in one root together, and BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is
-    held inside the selection.
+    ``offered`` names clash with none another; ``refused`` are names that are offered, too, in versions that cannot be taken: they
+    stay as they are. ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises
+    BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is held inside the selection.
     """
     known = {image.name: image for image in held}
-    check_names([version.name for version in offered])
-    _brake(offered, [image.name for image in known.values() if image in selection], max_retire)
+    names = {version.name for version in offered}.union(refused)
+    _brake(names, [image.name for image in known.values() if image in selection], max_retire)
     changes = [_change(version, known.get(version.name), is_foreign) for version in offered if version in selection]
-    names = {version.name for version in offered}
     changes += [
         Change(Action.RETIRE, image.kind, image.name, image.number, None, image.size, "no longer offered; stays here")
         for image in known.values()
@@ -105,26 +105,28 @@ def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str
     return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note, image.damaged)
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raise ForbiddenName for two names that fall together when case is ignored, or of which one lies inside the other."""
+def clashes(names: Iterable[str]) -> Iterator[tuple[str, ForbiddenName]]:
+    """Each of the names that cannot lie in one root with another one of them, and why: they fall together when case is ignored,
+    or one lies inside the other. A name may be told more than once."""
     seen: dict[str, str] = {}
     for name in names:
         key = twin_key(name)
         if key in seen:
-            raise ForbiddenName(name=name, rule=f"the same as {seen[key]!r} where case does not count")
+            yield name, ForbiddenName(name=name, rule=f"the same as {seen[key]!r} where case does not count")
+            yield seen[key], ForbiddenName(name=seen[key], rule=f"the same as {name!r} where case does not count")
         seen[key] = name
     for key, name in seen.items():
         parent = key
         while "/" in parent:
             parent = parent.rpartition("/")[0]
             if parent in seen:
-                raise ForbiddenName(name=name, rule=f"inside the image {seen[parent]!r}")
+                yield name, ForbiddenName(name=name, rule=f"inside the image {seen[parent]!r}")
+                yield seen[parent], ForbiddenName(name=seen[parent], rule=f"the image {name!r} lies inside")
 
 
-def _brake(offered: Sequence[Version], known: Sequence[str], max_retire: int) -> None:
-    names = {version.name for version in offered}
+def _brake(names: Collection[str], known: Sequence[str], max_retire: int) -> None:
     gone = sum(name not in names for name in known)
-    if gone * 100 > max_retire * len(known) and (not offered or len(known) >= _BRAKE_FROM):
+    if gone * 100 > max_retire * len(known) and (not names or len(known) >= _BRAKE_FROM):
         raise BrakeApplied(limit="max_retire", problem=f"{gone} of the {len(known)} images that are held are no longer offered")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from netclnt.errors import ForbiddenValue
+from netclnt.errors import ForbiddenValue, NetclntError
 from netclnt.naming import check_name, check_path
 
 Bytes = bytes | bytearray | memoryview
@@ -31,6 +31,7 @@ TARGET_BYTES_MAX = 4095
 """The longest text that a Linux file system takes for a symbolic link."""
 
 HEAD_BYTES_MAX = 64 << 20
+REQUIREMENTS_MAX = 1000
 DEFAULT_CHANNEL = "stable"
 
 _HEX = frozenset("0123456789abcdef")
@@ -212,6 +213,16 @@ class Version:
         check_text("creation time", self.created, 32)
         check_text("note", self.note, NOTE_MAX)
         check_range("generation", self.generation, 1, GENERATION_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A current version that breaks a rule and is not taken. ``name`` and ``kind`` stand there as the catalog spells them:
+    nobody checked them."""
+
+    name: str
+    kind: str
+    error: NetclntError
 
 
 @dataclass(frozen=True, slots=True)

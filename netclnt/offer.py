@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from netclnt.diff import Change, diff
-from netclnt.errors import ForeignMaster, NetclntError, StorageError
+from netclnt.diff import Change, clashes, diff
+from netclnt.errors import BrakeApplied, ForeignMaster, NetclntError, StorageError
 from netclnt.events import Catalog, Changed, Observer, Warned
 from netclnt.ledger import Applied, Held
 from netclnt.look import is_as_recorded, is_displaced, recheck, record
-from netclnt.model import CatalogState, Version
-from netclnt.protocols import SlaveCatalog
+from netclnt.model import CatalogState, Refused, Version
+from netclnt.protocols import CatalogReader, SlaveCatalog
 from netclnt.selection import Selection
 from netclnt.slave import Slave
+
+IMAGES_MAX = 100_000
+"""So many images at most may be offered: they lie in memory, and no root of images has more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A catalog's offer at one generation, and how it differs from what is held."""
+    """A catalog's offer at one generation, and how it differs from what is held. ``refused`` is what is offered inside the
+    selection and cannot be taken."""
 
     state: CatalogState
     versions: Sequence[Version]
     changes: Sequence[Change]
+    refused: Sequence[Refused] = ()
 
 
 class Questions:
@@ -58,7 +63,7 @@ def look_at_offer(
 
     Without ``write`` neither ledger nor catalog is told anything.
     Raises ForeignMaster, BrakeApplied and what the catalog raises. A catalog that is behind is no error: the slave is then as
-    up to date as it can be.
+    up to date as it can be. Neither is a version that breaks a rule: it is refused, and the others are offered.
     """
     try:
         catalog = questions.catalog()
@@ -75,28 +80,53 @@ def look_at_offer(
             if write and slave.report:
                 _say_seen(slave, catalog, state, observer)
             return None
-        versions = list(catalog.current(generation=state.generation, channel=slave.channel))
+        versions, refused = _read_versions(catalog, state, slave)
     finally:
         questions.close()
     rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests)}
     if write:
         record(slave.ledger, rechecked.values())
     observer(Catalog(generation=state.generation, images=len(versions)))
+    chosen = slave.selection if selection is None else selection
+    names_refused = {each.name for each in refused}
     changes = diff(
-        [version for version in versions if version in slave.selection],
+        [version for version in versions if version in slave.selection and version.name not in names_refused],
         [
             rechecked[held.name].now if held.name in rechecked else held
             for held in slave.ledger.held()
             if not (held.name in rechecked and is_displaced(slave.root, held))
         ],
-        selection=slave.selection if selection is None else selection,
+        selection=chosen,
         is_foreign=lambda name: _is_foreign(slave, name),
         max_retire=slave.max_retire,
+        refused=names_refused,
     )
     for change in changes:
         offered = None if change.offered is None else change.offered.number
         observer(Changed(change.name, change.kind, change.local, offered, change.action))
-    return Offer(state, versions, changes)
+    return Offer(state, versions, changes, [each for each in refused if each in slave.selection and each in chosen])
+
+
+def _read_versions(catalog: CatalogReader, state: CatalogState, slave: Slave) -> tuple[list[Version], list[Refused]]:
+    """The versions offered, and those among them or beside them that cannot be taken. Raises BrakeApplied for too many."""
+    versions: list[Version] = []
+    refused: list[Refused] = []
+
+    def count() -> None:
+        if len(versions) + len(refused) > IMAGES_MAX:
+            raise BrakeApplied(limit="images_max", problem=f"more than {IMAGES_MAX} images are offered")
+
+    def refuse(each: Refused) -> None:
+        refused.append(each)
+        count()
+
+    for version in catalog.current(generation=state.generation, channel=slave.channel, refuse=refuse):
+        versions.append(version)
+        count()
+    selected = {version.name: version for version in versions if version in slave.selection}
+    names = [version.name for version in versions if version in slave.selection]
+    refused += [Refused(name, selected[name].kind, error) for name, error in dict(clashes(names)).items()]
+    return versions, refused
 
 
 def is_still_offered(slave: Slave, version: Version, state: CatalogState, questions: Questions) -> bool:

@@ -6,12 +6,12 @@ Each Protocol has one contract suite under ``tests/contract`` that all its imple
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
-from netclnt.model import Bytes, CatalogState, Entry, EntryType, HeldVersion, NewVersion, Range, Report, Version
+from netclnt.model import Bytes, CatalogState, Entry, EntryType, HeldVersion, NewVersion, Range, Refused, Report, Version
 
 R = TypeVar("R", bound=Range)
 
@@ -28,10 +28,11 @@ class CatalogReader(Protocol):
     def state(self) -> CatalogState:
         """One SELECT. Raises Incompatible for a catalog that this program is too old or too new to read."""
 
-    def current(self, *, generation: int, channel: str) -> Iterator[Version]:
+    def current(self, *, generation: int, channel: str, refuse: Callable[[Refused], None] | None = None) -> Iterator[Version]:
         """The current version of each image in ``channel`` as of ``generation``, ordered by the bytes of its name.
 
-        Requirements are filled in. Bounded number of queries, whatever the number of images.
+        Requirements are filled in. Bounded number of queries, whatever the number of images. A version that breaks a rule raises
+        TrustError, or is handed to ``refuse`` and left out.
         """
 
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 
-from netclnt.errors import BadArgument, ForbiddenValue
-from netclnt.model import CatalogState, Kind, NewVersion, Requirement, Version
+from netclnt.errors import BadArgument, ForbiddenValue, TrustError
+from netclnt.model import REQUIREMENTS_MAX, CatalogState, Kind, NewVersion, Refused, Requirement, Version
 from netclnt.naming import twin_key
 
 SCHEMA_VERSION = 1
@@ -159,15 +160,16 @@ def parents(name: str) -> tuple[str, ...]:
 
 # --- values out of a database
 
-_DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_DIGITS_MAX = 19
+_DIGITS = re.compile(rf"-?[0-9]{{1,{_DIGITS_MAX}}}", re.ASCII)
 
 
 def number(value: object) -> int:
     """A whole number that a driver may have turned into Decimal or text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        return int(value)
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _DIGITS_MAX and value == value.to_integral_value():
+        return int(value)  # the digits are counted first: 1E+99999999 would be written out
     if isinstance(value, bytes | str):
         digits = text(value)
         if _DIGITS.fullmatch(digits):
@@ -218,17 +220,42 @@ _VERSION_AT = len(IMAGE_COLUMNS)
 _REQUIREMENT_AT = _VERSION_AT + len(VERSION_COLUMNS)
 
 
-def versions_of(rows: Iterable[Sequence[object]]) -> Iterator[Version]:
+def versions_of(rows: Iterable[Sequence[object]], refuse: Callable[[Refused], None] | None = None) -> Iterator[Version]:
     """Versions from rows of image, version and requirement columns, one for each requirement (NULL where there is none).
 
-    All rows of a version must follow one another.
+    All rows of a version must follow one another. What breaks a rule raises TrustError; with ``refuse``, a version that can at
+    least be named is handed to that instead, and the others go on.
     """
-    for _, group in groupby(rows, key=lambda row: (text(row[0]), number(row[_VERSION_AT]))):
-        yield _version(list(group))
+    for (name, _), group in groupby(rows, key=_key):
+        some = list(islice(group, REQUIREMENTS_MAX + 1))
+        try:
+            version = _version(some)
+        except TrustError as error:
+            if refuse is None:
+                raise
+            refuse(Refused(name, _word(some[0][1]), error))
+        else:
+            yield version
+
+
+def _word(value: object) -> str:
+    """Text, as far as it is any."""
+    with suppress(ForbiddenValue):
+        return text(value)
+    return ""
+
+
+def _key(row: Sequence[object]) -> tuple[str, object]:
+    number_said = row[_VERSION_AT]
+    return text(row[0]), number_said if isinstance(number_said, int) else repr(number_said)[:80]
 
 
 def _version(group: list[Sequence[object]]) -> Version:
+    if len(group) > REQUIREMENTS_MAX:
+        raise ForbiddenValue(what="number of requirements", value=f"over {REQUIREMENTS_MAX}", rule=f"at most {REQUIREMENTS_MAX}")
     first = group[0]
+    if len({repr(row[:_REQUIREMENT_AT]) for row in group}) > 1:
+        raise ForbiddenValue(what="version", value=repr(first[0])[:80], rule="told once: two images have this name")
     digits = first[_VERSION_AT:_REQUIREMENT_AT]
     count, manifest, head_bytes, tree, size, entries, blocks, sha256, chunker, created, note, generation = digits
     return Version(

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from netclnt.errors import Damaged, Incompatible, Locked, TrustError
 from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
 from netclnt.localmanifests import Manifests
-from netclnt.model import CatalogState, HeldVersion, Report, Version
+from netclnt.model import CatalogState, HeldVersion, Refused, Report, Version
 from netclnt.protocols import CatalogReader, Root, Source
 from netclnt.rows import SCHEMA_VERSION
 
@@ -53,8 +53,8 @@ class StoreCatalog:
         self._head = head
         return head.state
 
-    def current(self, *, generation: int, channel: str) -> Iterator[Version]:
-        return self._reader().current(generation=generation, channel=channel)
+    def current(self, *, generation: int, channel: str, refuse: Callable[[Refused], None] | None = None) -> Iterator[Version]:
+        return self._reader().current(generation=generation, channel=channel, refuse=refuse)
 
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
         return self._reader().history(name, generation=generation, channel=channel)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from netclnt.catalog import statements
 from netclnt.catalog.connection import Connector
 from netclnt.errors import Incompatible
-from netclnt.model import CatalogState, HeldVersion, Version
+from netclnt.model import CatalogState, HeldVersion, Refused, Version
 from netclnt.naming import check_channel
 from netclnt.rows import EVERY_NUMBER, PROMOTE, RETIRE, SCHEMA_VERSION, name_hash, number, state_of, text, versions_of
 
@@ -35,8 +35,9 @@ class SqlReader:
             raise Incompatible(what="catalog schema", found=str(state.min_reader), supported=str(SCHEMA_VERSION))
         return state
 
-    def current(self, *, generation: int, channel: str) -> Iterator[Version]:
-        yield from versions_of(self._connector.select(statements.CURRENT, (check_channel(channel), generation, generation)))
+    def current(self, *, generation: int, channel: str, refuse: Callable[[Refused], None] | None = None) -> Iterator[Version]:
+        rows = self._connector.select(statements.CURRENT, (check_channel(channel), generation, generation))
+        yield from versions_of(rows, refuse)
 
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
         key = (name_hash(name), generation)

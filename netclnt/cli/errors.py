@@ -129,6 +129,13 @@ def _behind(error: e.CatalogBehindStore) -> Words:
     )
 
 
+def _brake_applied(error: e.BrakeApplied) -> Words:
+    sentence = f"Stopped by the limit {safe(error.limit)}: {safe(error.problem)}."
+    if error.limit == "max_retire":
+        return sentence, "look at the master first; if that is meant: netclnt sync --max-retire 100"
+    return sentence, "look at the master first: no sound catalog holds that"
+
+
 _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     e.BadArgument: lambda x: (f"{safe(x.argument)}: {safe(x.problem)}.", safe(x.hint) or "netclnt --help"),
     e.ConfigMissing: _config_missing,
@@ -215,10 +222,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         "install the release of netclnt that belongs to it: netclnt --version",
     ),
     e.CatalogBehindStore: _behind,
-    e.BrakeApplied: lambda x: (
-        f"Stopped by the limit {safe(x.limit)}: {safe(x.problem)}.",
-        f"look at the master first; if that is meant: netclnt sync --{safe(x.limit).replace('_', '-')} 100",
-    ),
+    e.BrakeApplied: _brake_applied,
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
     e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),
     e.Terminated: lambda _: ("Ended by SIGTERM.", "run it again: what was done is kept"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from netclnt import rows
-from netclnt.errors import BadArgument, Incompatible, Locked, NetclntError, NoSuchImage
-from netclnt.model import CatalogState, HeldVersion, Kind, NewVersion, Report, Version
+from netclnt.errors import BadArgument, Incompatible, Locked, NetclntError, NoSuchImage, TrustError
+from netclnt.model import CatalogState, HeldVersion, Kind, NewVersion, Refused, Report, Version
 from netclnt.naming import check_channel, check_name
 
 
@@ -30,10 +30,12 @@ class _Event:
 
 
 class MemoryCatalog:
-    """A :class:`netclnt.protocols.Catalog`. ``faults``: errors that the next questions raise, one each, in order."""
+    """A :class:`netclnt.protocols.Catalog`. ``faults``: errors that the next questions raise, one each, in order; ``refused``:
+    images whose current version breaks a rule, and which."""
 
     def __init__(self) -> None:
         self.faults: list[NetclntError] = []
+        self.refused: dict[str, TrustError] = {}
         self.reports: list[Report] = []
         self.servers: dict[str, tuple[int, str]] = {}
         self.queries = 0
@@ -54,13 +56,19 @@ class MemoryCatalog:
             raise Incompatible(what="catalog schema", found=str(self._state.min_reader), supported=str(rows.SCHEMA_VERSION))
         return self._state
 
-    def current(self, *, generation: int, channel: str) -> Iterator[Version]:
+    def current(self, *, generation: int, channel: str, refuse: Callable[[Refused], None] | None = None) -> Iterator[Version]:
         self._ask()
         check_channel(channel)
         for name in sorted(self._versions, key=str.encode):
             number = self._current_number(name, generation, channel)
-            if number is not None:
+            if number is None:
+                continue
+            if name not in self.refused:
                 yield self._versions[name][number]
+            elif refuse is None:
+                raise self.refused[name]
+            else:
+                refuse(Refused(name, self._images[name].kind, self.refused[name]))
 
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
         self._ask()

@@ -11,9 +11,19 @@ import pytest
 
 from netclnt import rows
 from netclnt.catalog import lock, open_catalog
-from netclnt.errors import BadArgument, ForbiddenName, ForbiddenValue, Incompatible, Locked, NoSuchImage, Unreachable
+from netclnt.errors import (
+    BadArgument,
+    ForbiddenName,
+    ForbiddenValue,
+    Incompatible,
+    Locked,
+    NoSuchImage,
+    TrustError,
+    Unreachable,
+)
 from netclnt.memory.catalog import MemoryCatalog
-from netclnt.model import DEFAULT_CHANNEL, Kind, Report, Requirement
+from netclnt.model import DEFAULT_CHANNEL, REQUIREMENTS_MAX, Kind, Refused, Report, Requirement
+from netclnt.protocols import Catalog
 from tests.support.catalogs import AT, CHUNKER, HASH_SEED, IDENTITY, Place, SqlPlace, new_version, offered
 
 ODD_NAMES = [
@@ -422,6 +432,54 @@ def test_E6_a_table_or_a_column_is_gone(sql: SqlPlace) -> None:
     assert reader.state().generation == 1
     with pytest.raises(Incompatible):
         list(reader.current(generation=1, channel=DEFAULT_CHANNEL))
+
+
+REFUSED = {
+    "nc_image SET name = '../win'": ("../win", "image", ForbiddenName),
+    "nc_image SET kind = 'virus'": ("win", "virus", ForbiddenValue),
+    "nc_version SET bytes = -1": ("win", "image", ForbiddenValue),
+    "nc_version SET entries = 0": ("win", "image", ForbiddenValue),
+}
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_F_a_version_that_breaks_a_rule_is_refused_and_the_others_go_on(sql: SqlPlace, statement: str) -> None:
+    catalog = sql.create()
+    for name in ("win", "lin", "mac"):
+        catalog.publish(new_version(name, requires=(Requirement("a"), Requirement("b"))))
+    name, kind, error = REFUSED[statement]
+    sql.run(f"UPDATE {statement} WHERE image = 1")
+    _refuses_one_of_three(sql.open(), name, kind, error)
+
+
+def test_F_the_twin_refuses_alike() -> None:
+    catalog = MemoryCatalog()
+    catalog.create(identity=IDENTITY, hash_seed=HASH_SEED, chunker=CHUNKER)
+    for name in ("win", "lin", "mac"):
+        catalog.publish(new_version(name))
+    catalog.refused["win"] = ForbiddenValue(what="size", value="-1", rule="more")
+    _refuses_one_of_three(catalog, "win", "image", ForbiddenValue)
+
+
+def _refuses_one_of_three(catalog: Catalog, name: str, kind: str, error: type[TrustError]) -> None:
+    at = {"generation": 3, "channel": DEFAULT_CHANNEL}
+    with pytest.raises(error):
+        list(catalog.current(**at))
+    refused: list[Refused] = []
+    assert sorted(each.name for each in catalog.current(**at, refuse=refused.append)) == ["lin", "mac"]
+    assert [(each.name, each.kind, type(each.error)) for each in refused] == [(name, kind, error)]
+
+
+def test_F_a_version_with_requirements_without_end_is_refused(sql: SqlPlace) -> None:
+    many = tuple(Requirement(f"r{number}") for number in range(REQUIREMENTS_MAX + 1))
+    catalog = sql.create()
+    catalog.publish(new_version("win", requires=many[1:]))
+    assert len(next(catalog.current(generation=1, channel=DEFAULT_CHANNEL)).requires) == REQUIREMENTS_MAX
+    columns = ", ".join(rows.REQUIREMENT.column_names)
+    sql.run(f"INSERT INTO nc_requirement ({columns}) VALUES (1, 1, 1000000, 'one-more', '', 1)")
+    refused: list[Refused] = []
+    assert list(catalog.current(generation=1, channel=DEFAULT_CHANNEL, refuse=refused.append)) == []
+    assert [each.name for each in refused] == ["win"]
 
 
 def test_a_database_without_a_catalog_is_incompatible(served: SqlPlace) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from netclnt.diff import Action, check_names, diff
+from netclnt.diff import Action, clashes, diff
 from netclnt.errors import BrakeApplied, ForbiddenName
 from netclnt.model import Kind, Version
 from netclnt.selection import Selection
@@ -25,8 +25,15 @@ def version(name, number=1, *, kind=Kind.IMAGE, manifest="ab" * 32):
     return Version(name, kind, number, manifest, 100, True, 20, 1, 1, "", "cdc", "2026-11-23T00:00:00Z", "", 5)
 
 
-def changes(offered, held, *, selection=None, foreign=(), max_retire=50):
-    return diff(offered, held, selection=selection or Selection(), is_foreign=lambda name: name in foreign, max_retire=max_retire)
+def changes(offered, held, *, selection=None, foreign=(), max_retire=50, refused=()):
+    return diff(
+        offered,
+        held,
+        selection=selection or Selection(),
+        is_foreign=lambda name: name in foreign,
+        max_retire=max_retire,
+        refused=refused,
+    )
 
 
 def actions(*arguments, **options):
@@ -131,12 +138,17 @@ def test_a_narrower_selection_is_no_shrunken_catalog():
     [["a", "a"], ["Debian", "debian"], ["straße", "STRASSE"], ["x", "x/y"], ["X", "x/y/z"], ["x/y", "x"], ["Ä/a", "ä"]],
 )
 def test_F5_F15_names_that_cannot_lie_together_are_refused(names):
-    with pytest.raises(ForbiddenName):
-        check_names(names)
-    with pytest.raises(ForbiddenName):
-        changes([version(name) for name in names], [], selection=Selection(("zzz",)))
+    found = dict(clashes([*names, "other"]))
+    assert set(found) == set(names)
+    assert all(isinstance(error, ForbiddenName) and error.name == name for name, error in found.items())
 
 
 @pytest.mark.parametrize("names", [[], ["a", "b"], ["x", "xy"], ["x/y", "x/z"], ["x/y", "x-y"], ["a", "ä"]])
 def test_F5_other_names_can(names):
-    check_names(names)
+    assert not list(clashes(names))
+
+
+def test_what_is_refused_is_neither_changed_nor_gone():
+    held = [Held(f"i{number}") for number in range(10)]
+    assert changes([], held, refused=[each.name for each in held]) == []
+    assert len(changes([version("i0")], held, refused=[each.name for each in held[2:]])) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netclnt import rows
 from netclnt.errors import BadArgument, ForbiddenValue, NetclntError
-from netclnt.model import CatalogState, Kind
+from netclnt.model import CatalogState, Kind, Refused
 
 
 @pytest.mark.parametrize("value", [7, Decimal(7), Decimal("7.000"), "7", "7   ", b"7"])
@@ -18,7 +18,11 @@ def test_E7_a_number_in_disguise_is_a_number(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 7.0, Decimal("7.5"), Decimal("NaN"), Decimal("Infinity"), "", "7x", "٧", " 7", "9" * 20, b"\xff", [7]]
+    "value",
+    [
+        *(None, True, 7.0, Decimal("7.5"), Decimal("NaN"), Decimal("Infinity"), Decimal("1E+999999")),
+        *("", "7x", "٧", " 7", "9" * 20, b"\xff", [7]),
+    ],
 )
 def test_E7_what_is_no_number_is_refused(value: object) -> None:
     with pytest.raises(ForbiddenValue):
@@ -62,6 +66,15 @@ def test_E7_numbers_that_cannot_be_compared_are_refused() -> None:
     row = [Decimal("sNaN")] * (len(rows.IMAGE_COLUMNS) + len(rows.VERSION_COLUMNS) + len(rows.REQUIREMENT_COLUMNS))
     with pytest.raises(ForbiddenValue):
         list(rows.versions_of([row, row]))
+
+
+def test_F5_two_images_of_one_name_are_not_put_together() -> None:
+    one = ("win", "image", 1, "a" * 64, 100, 0, 5, 1, 1, "b" * 64, "x", "", "", 1)
+    other = (*one[:3], "c" * 64, *one[4:])
+    assert len(list(rows.versions_of([(*one, 0, "r", ""), (*one, 1, "s", "")]))) == 1
+    refused: list[Refused] = []
+    assert not list(rows.versions_of([(*one, None, None, None), (*other, None, None, None)], refused.append))
+    assert [each.name for each in refused] == ["win"]
 
 
 @given(st.lists(VALUES, min_size=8, max_size=8))

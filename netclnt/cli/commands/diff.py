@@ -11,8 +11,8 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
 from netclnt.diff import Change
-from netclnt.errors import ExitCode
-from netclnt.events import Changed, Event
+from netclnt.errors import ExitCode, outcome
+from netclnt.events import Changed, Event, Failed
 from netclnt.offer import Questions, look_at_offer
 
 COLUMNS = (
@@ -52,10 +52,15 @@ def command(
     with edges.open_slave(config, session) as slave:
         offer = look_at_offer(slave, selection, Questions(slave.open_catalog), observe, write=False)
         if offer and selection:
-            found = sum(version in selection for version in offer.versions)
+            found = sum(version in selection for version in offer.versions) + len(offer.refused)
             refuse_nothing(selection, found + sum(held in selection for held in slave.ledger.held()))
     changes = offer.changes if offer else ()
+    refused = offer.refused if offer else ()
+    for each in refused:
+        session.observe(Failed(each.name, each.error))
     session.view.table("change", COLUMNS, [_record(change) for change in changes])
+    if refused:
+        return outcome(images=[each.error.exit_code for each in refused])
     return ExitCode.DIFF if changes and not exit_zero else ExitCode.OK
 
 
