@@ -149,10 +149,8 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
     return Plan(pages, locations, _frame_bytes(manifest, pages, locations), reuse, write, blocks_missing)
 
 
-def check_space(root: Root, needed: int, *, path: str, make_room: Callable[[], None]) -> None:
-    """Raise NoSpace unless so many bytes fit; ``make_room`` is called first where they do not."""
-    if needed > root.free():
-        make_room()
+def check_space(root: Root, needed: int, *, path: str) -> None:
+    """Raise NoSpace unless so many bytes fit."""
     free = root.free()
     if needed > free:
         raise NoSpace(path=path, needed=needed, free=free)

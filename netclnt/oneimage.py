@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 
 from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
 from netclnt.diff import Action, Change
-from netclnt.errors import ContentMismatch, ForbiddenValue, ForeignFile, SourceMissing
+from netclnt.errors import (
+    ContentMismatch,
+    ForbiddenValue,
+    ForeignFile,
+    LedgerBusy,
+    LedgerDamaged,
+    NoSpace,
+    SourceMissing,
+    StorageError,
+)
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
 from netclnt.ledger import Held, Kept, Ledger
@@ -20,6 +29,7 @@ from netclnt.localmanifests import LocalManifest
 from netclnt.look import as_sealed, facts_if_whole, take_facts
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import Facts
+from netclnt.room import make_room
 from netclnt.seeding import Seeding
 from netclnt.seeds import Seed, Seeds
 from netclnt.slave import Slave
@@ -164,6 +174,15 @@ def _line_rate(ledger: Ledger) -> float | None:
 
 def _assemble(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
     """Complete and seal the version in staging; returns the bytes reused, and how its entries looked when they were sealed."""
+    try:
+        return _assemble_from_seeds(job, manifest)
+    except NoSpace as error:
+        if not make_room(job.slave, error, name=job.version.name, digest=manifest.digest):
+            raise
+    return _assemble_from_seeds(job, manifest)  # planned anew: what went may have been a seed
+
+
+def _assemble_from_seeds(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
     with _seeds(job, staged=True) as (seeds, shown):
         base = Base(job.version.name, shown, _facts_of_shown(job)) if shown is not None else None
         with suppress(SourceMissing, ContentMismatch):
@@ -195,7 +214,7 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) ->
             slave.ledger.journal_clear(manifest.digest)
         plan = make_plan(manifest, seeds, line, staging)
         _tell_plan(job, plan)
-        check_space(slave.root, plan.bytes_write, path=slave.root_path, make_room=lambda: _make_room(job))
+        check_space(slave.root, plan.bytes_write, path=slave.root_path)
         follower = _Follower(job, manifest, staging)
         wanted = Wanted(job.version.name, job.version.manifest, job.version.head_bytes)
         with follower:
@@ -204,14 +223,6 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) ->
         return follower.reused, sealed
     finally:
         staging.stage.close()
-
-
-def _make_room(job: Job) -> None:
-    """Old versions go first when space is short."""
-    for kept in job.slave.ledger.kept(None):
-        if kept.name != job.version.name:
-            job.slave.root.drop(kept.token)
-            job.slave.ledger.drop_kept(kept.token)
 
 
 class _Follower:
@@ -231,7 +242,8 @@ class _Follower:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            self._write()
+            with suppress(StorageError, LedgerBusy, LedgerDamaged):  # what ended the run is the error to tell
+                self._write()
 
     def __call__(self, done: Done) -> None:
         self.reused = done.reused

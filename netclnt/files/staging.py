@@ -151,7 +151,9 @@ class DirectoryStage:
 
     def sync(self) -> None:
         self._check()
-        touched, self._touched = self._touched, set()
+        touched = set()
+        while self._touched:  # emptied, not exchanged: a thread may be about to add to it
+            touched.add(self._touched.pop())
         with self._durably():
             if len(touched) >= self._many:
                 syncfs(self._area.root)

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -605,3 +606,33 @@ def test_an_old_kernel_tells_no_errors_of_syncfs(monkeypatch: pytest.MonkeyPatch
     for release, known in (("5.7.9-200", False), ("5.8.0", True), ("6.18.44-x", True), ("4.18.0-553.el8", False), ("odd", False)):
         monkeypatch.setattr("platform.release", lambda release=release: release)
         assert staging._syncfs_tells_errors() is known
+
+
+def test_P3_a_write_that_is_noted_while_others_are_made_durable_is_not_forgotten(
+    root: DirectoryRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread has written, and is about to say so, while another makes durable what was written: the next sync has it."""
+    about_to, go_on = threading.Event(), threading.Event()
+
+    class Slow(set[int]):
+        def add(self, file: int) -> None:
+            about_to.set()
+            assert go_on.wait(10)
+            super().add(file)
+
+    durable: list[int] = []
+    real = os.fdatasync
+    stage = root.stage("a1")
+    stage.prepare([file(b"12345")])
+    monkeypatch.setattr(stage, "_touched", Slow())
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (durable.append(os.fstat(descriptor).st_ino), real(descriptor)))
+    writer = threading.Thread(target=stage.write, args=(0, 0, [b"12345"]))
+    writer.start()
+    assert about_to.wait(10)
+    stage.sync()
+    go_on.set()
+    writer.join()
+    durable.clear()
+    stage.sync()
+    assert durable
+    stage.close()

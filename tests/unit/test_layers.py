@@ -29,7 +29,7 @@ LAYERS = {
         *("unfinished", "heal", "master", "publish"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
-        *("slave", "look", "offer", "oneimage", "result", "carry", "sync", "verify"),
+        *("slave", "look", "offer", "room", "oneimage", "result", "carry", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }

@@ -1,0 +1,71 @@
+"""Room on a slave's disk: what goes, and in which order, when a version does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+from netclnt.errors import NoSpace
+from netclnt.slave import Slave
+
+
+@dataclass(frozen=True, slots=True)
+class _Spare:
+    """Something that may go: the bytes it takes at most (it may share them with others), and how it goes."""
+
+    size: int
+    drop: Callable[[], None]
+
+
+def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str) -> bool:
+    """Drop what can be spared until as many bytes are free as were needed for the image ``name``, of which ``digest`` is under
+    construction: kept versions of other images, oldest numbers first, then what interrupted runs left in staging, then kept
+    versions of the image itself. Whoever planned with any of it has to plan anew.
+
+    Returns whether anything went. Nothing goes where all of it would not be enough, or where it is not the root that is full.
+    """
+    if not f"{short.path}/".startswith(f"{slave.root_path.rstrip('/')}/"):
+        return False
+    spares = [*_kept(slave, lambda image: image != name), *_staged(slave, digest), *_kept(slave, lambda image: image == name)]
+    if slave.root.free() + sum(spare.size for spare in spares) < short.needed:
+        return False
+    dropped = False
+    for spare in spares:
+        if slave.root.free() >= short.needed:
+            break
+        spare.drop()
+        dropped = True
+    return dropped
+
+
+def _kept(slave: Slave, wanted: Callable[[str], bool]) -> Iterator[_Spare]:
+    for kept in slave.ledger.kept():
+        if wanted(kept.name):
+            yield _Spare(_size(slave, kept.manifest), partial(_drop, slave, kept.token))
+
+
+def _staged(slave: Slave, digest: str) -> Iterator[_Spare]:
+    for token in slave.root.staged():
+        if token != digest:
+            yield _Spare(_size(slave, token), partial(_discard, slave, token))
+
+
+def _drop(slave: Slave, token: str) -> None:
+    slave.ledger.drop_kept(token)  # first, so that the ledger never claims what is gone
+    slave.root.drop(token)
+
+
+def _discard(slave: Slave, token: str) -> None:
+    slave.ledger.journal_clear(token)
+    slave.root.discard(token)
+
+
+def _size(slave: Slave, digest: str) -> int:
+    """Bytes of a version; 0 if that is not known."""
+    manifest = slave.manifests.open(digest)
+    if manifest is None:
+        return 0
+    with closing(manifest):
+        return manifest.head.size
