@@ -4,7 +4,8 @@ Four kinds of threads share the work. The **line** takes ranges from the planner
 arrives. Beside it, **local** goes through the pages for which nothing must be fetched. **Workers** copy, decompress, check block
 ids and write in place, in any order. The **caller's thread** follows in order: it reads each page behind the write front, checks
 and digests it, and reports. A page counts when its content has the xxh3-128 that the manifest says. A page that has not is looked
-at block by block when all else is done, and what is wrong in it fetched once more, from the store alone; then it is an error.
+at block by block when all else is done, and what is wrong in it fetched once more, from the store alone, in its plain form; then
+it is an error.
 Of a tree, settled files are not read again (:mod:`netclnt.settled`); what else their pages hold is checked by block ids.
 """
 
@@ -18,14 +19,15 @@ from itertools import accumulate, pairwise
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Lock, Thread
 
+from netclnt.bases import NO_BASES, Bases
 from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_blocks
-from netclnt.errors import Damaged, ForbiddenValue, NetclntError, Stopped
-from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
+from netclnt.errors import Damaged, NetclntError, Stopped
+from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, located
 from netclnt.front import Done, Front
 from netclnt.localmanifests import LocalManifest
-from netclnt.locations import Frame, decode_record
+from netclnt.locations import Frame
 from netclnt.model import Blocks
-from netclnt.pack import decode_frame
+from netclnt.pack import PREFIX
 from netclnt.plainstage import PlainStage, neighbours
 from netclnt.plan import ZEROS, PagePlan, PageRun, repair_page
 from netclnt.protocols import Source
@@ -39,14 +41,15 @@ _TASKS_AHEAD = 8
 @dataclass(frozen=True, slots=True)
 class Work:
     """One version to assemble. ``plans`` is by page number: pages without a plan are complete in staging. ``locations`` are the
-    encoded ones of the pages with missing blocks. ``settled`` files are as they should be, and not looked at. ``cloned`` is the
-    number of the seed that staging shares all blocks with at equal offsets, or None; ``holes`` says that what nobody wrote reads
-    as zeros."""
+    encoded ones of the pages with missing blocks; ``bases`` knows which delta frames can be used. ``settled`` files are as they
+    should be, and not looked at. ``cloned`` is the number of the seed that staging shares all blocks with at equal offsets, or
+    None; ``holes`` says that what nobody wrote reads as zeros."""
 
     image: str
     manifest: LocalManifest
     plans: Mapping[int, PagePlan]
     locations: Mapping[int, bytes]
+    bases: Bases
     seeds: Seeds
     settled: Settled
     cloned: int | None
@@ -70,15 +73,18 @@ def assemble(
     """
     front = Front(work.image, work.manifest, work.plans, work.settled, stage, on_page)
     mended: set[int] = set()
-    bad = _Pass(work, stage, front, work.plans, work.locations).run(source)
+    first = _Pass(work, stage, front, work.plans, work.locations, work.bases)
+    bad = first.run(source)
+    by_delta = first.by_delta  # what comes plain after that comes for the first time
     while bad:
         if not bad.isdisjoint(mended):
             raise Damaged(what="page", where=f"{work.image}, page {min(bad & mended)}", problem="not what its check says, twice")
-        mended |= bad
+        mended |= bad - by_delta
+        by_delta = set()
         plans = {number: _repair(work, stage, number) for number in sorted(bad | front.give_back())}
         front.reused.update((number, plan.reused) for number, plan in plans.items())
         lacking = [number for number, plan in plans.items() if plan.blocks_missing]
-        bad = _Pass(work, stage, front, plans, locate(lacking)).run(source)
+        bad = _Pass(work, stage, front, plans, locate(lacking), NO_BASES).run(source)
     front.finish()
 
 
@@ -111,12 +117,16 @@ class _Pass:
         front: Front,
         plans: Mapping[int, PagePlan],
         locations: Mapping[int, bytes],
+        bases: Bases,
     ) -> None:
         self._work = work
         self._stage = stage
         self._front = front
         self._plans = plans
         self._locations = locations
+        self._bases = bases
+        self.by_delta: set[int] = set()
+        """The numbers of the pages for which delta frames were taken."""
         self._bad: set[int] = set()
         self._complete: SimpleQueue[tuple[int, bool] | None] = SimpleQueue()
         self._lock = Lock()
@@ -254,19 +264,16 @@ class _Pass:
                 asked.add(frame)
                 self._add_part(page)
             held.add(frame, Piece(page, first, count, start))
+            if frame.codec == PREFIX:
+                self.by_delta.add(page.number)
         page.bad = located < plan.blocks_missing
 
     def _located(self, page: _Page, plan: PagePlan) -> Iterator[tuple[int, int, Frame | None, int]]:
-        """Where the missing blocks of a page lie, as :func:`netclnt.frames.locate` tells it; nothing if the record is damaged."""
+        """Where the missing blocks of a page lie, as :func:`netclnt.frames.located` tells it."""
         record = self._locations.get(page.number)
         if record is None:
-            return
-        try:
-            locations = decode_record(record, page.blocks, page_start=page.offsets[0], where=self._work.image)
-        except (Damaged, ForbiddenValue):
-            return  # nothing vouches for locations: one that is out of range is as good as damaged
-        offsets = [offset - page.offsets[0] for offset in page.offsets]
-        yield from locate(locations, offsets, ((run.first, run.count) for run in plan.missing_runs()))
+            return iter(())
+        return located(record, page.blocks, plan, page_start=page.offsets[0], where=self._work.image, deltas=self._bases)
 
     # --- the workers
 
@@ -274,7 +281,7 @@ class _Pass:
         """Put the blocks of each frame in their places, neighbours in one go, while the processor's cache still has them."""
         for frame, stored in wanted.split(data):
             try:
-                plain = memoryview(decode_frame(frame.frame.codec, stored, plain=frame.frame.plain, where=wanted.path))
+                plain = memoryview(self._bases.decode(frame.frame, stored, where=wanted.path))
             except Damaged:
                 self._mark_bad(frame.pieces)
             else:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from netclnt.assemble import Work, assemble
+from netclnt.bases import Bases, find_bases
 from netclnt.chunking import check_chunker
-from netclnt.errors import Damaged, ForbiddenValue, NetclntError, NoSpace
-from netclnt.frames import HeldBack, Piece, locate
+from netclnt.errors import ForbiddenValue, NetclntError, NoSpace
+from netclnt.frames import HeldBack, Piece, located
 from netclnt.front import Done
 from netclnt.localmanifests import LocalManifest, Manifests
-from netclnt.locations import decode_record
 from netclnt.model import Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
@@ -62,11 +62,12 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a version. ``pages`` as in :class:`netclnt.assemble.Work`; the rest is what it costs, in bytes: to fetch
-    (frames only), to take from seeds, to write."""
+    """The plan of a version. ``pages``, ``locations`` and ``bases`` as in :class:`netclnt.assemble.Work`; the rest is what it
+    costs, in bytes: to fetch (frames only), to take from seeds, to write."""
 
     pages: Mapping[int, PagePlan]
     locations: Mapping[int, bytes]
+    bases: Bases
     bytes_fetch: int
     bytes_reuse: int
     bytes_write: int
@@ -146,7 +147,8 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
             write -= _shared(planned, manifest.starts[planned.number])
     lacking = sorted(number for number, plan in pages.items() if plan.blocks_missing)
     locations = fetch_locations(manifest, lacking, source=line.source)
-    return Plan(pages, locations, _frame_bytes(manifest, pages, locations), reuse, write, blocks_missing)
+    bases = find_bases(manifest, pages, locations, seeds)
+    return Plan(pages, locations, bases, _frame_bytes(manifest, pages, locations, bases), reuse, write, blocks_missing)
 
 
 def check_space(root: Root, needed: int, *, path: str) -> None:
@@ -172,6 +174,7 @@ def fill(
         manifest=manifest,
         plans=plan.pages,
         locations=plan.locations,
+        bases=plan.bases,
         seeds=seeds,
         settled=staging.settled,
         cloned=0 if staging.cloned else None,
@@ -196,19 +199,14 @@ def _shared(planned: Planned, start: int) -> int:
     )
 
 
-def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes]) -> int:
+def _frame_bytes(manifest: LocalManifest, pages: Mapping[int, PagePlan], locations: Mapping[int, bytes], bases: Bases) -> int:
     """The stored bytes of all frames that an assembly will fetch."""
     held, some = HeldBack[None](), Piece(None, 0, 0, 0)
     total = 0
     for number in sorted(locations):
-        blocks = manifest.blocks(number)
-        try:
-            record = decode_record(locations[number], blocks, page_start=manifest.starts[number], where=manifest.digest)
-        except (Damaged, ForbiddenValue):
-            continue
-        offsets = list(accumulate(blocks.lengths, initial=0))
-        missing = ((run.first, run.count) for run in pages[number].missing_runs())
-        for _, _, frame, _ in locate(record, offsets, missing):
+        blocks, start = manifest.blocks(number), manifest.starts[number]
+        found = located(locations[number], blocks, pages[number], page_start=start, where=manifest.digest, deltas=bases)
+        for _, _, frame, _ in found:
             if frame is not None:
                 held.add(frame, some)
         total += sum(wanted.frame.stored for wanted in held.due())

@@ -7,13 +7,16 @@ no page has asked for it for a while, and then read once for all of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Generic, TypeVar
 
-from netclnt.locations import EARLIER, Frame, Locations
-from netclnt.model import Range
-from netclnt.pack import pack_path
+from netclnt.errors import Damaged, ForbiddenValue
+from netclnt.locations import EARLIER, Frame, Locations, decode_record
+from netclnt.model import Blocks, Range
+from netclnt.pack import PREFIX, pack_path
+from netclnt.plan import PagePlan
 
 P = TypeVar("P")
 
@@ -90,18 +93,33 @@ class HeldBack(Generic[P]):
             yield self._frames.popitem(last=False)[1]
 
 
+def located(
+    record: bytes, blocks: Blocks, plan: PagePlan, *, page_start: int, where: str, deltas: Container[Frame]
+) -> Iterator[tuple[int, int, Frame | None, int]]:
+    """What :func:`locate` tells of a plan's missing blocks by the encoded locations of their page; nothing if damaged."""
+    try:
+        locations = decode_record(record, blocks, page_start=page_start, where=where)
+    except (Damaged, ForbiddenValue):
+        return  # nothing vouches for locations: one that is out of range is as good as damaged
+    offsets = list(accumulate(blocks.lengths, initial=0))
+    yield from locate(locations, offsets, ((run.first, run.count) for run in plan.missing_runs()), deltas=deltas)
+
+
 def locate(
-    locations: Locations, offsets: Sequence[int], missing: Iterable[tuple[int, int]]
+    locations: Locations, offsets: Sequence[int], missing: Iterable[tuple[int, int]], *, deltas: Container[Frame]
 ) -> Iterator[tuple[int, int, Frame | None, int]]:
     """Where missing blocks of a page lie, as far as locations tell, each block once: (first block, count, frame, start in it). No
     frame means that they lie earlier in the version, from plain offset ``start`` on.
 
-    ``offsets`` are those of the page's blocks and of its end; ``missing`` are runs of blocks (first, count)."""
+    ``offsets`` are those of the page's blocks and of its end; ``missing`` are runs of blocks (first, count); ``deltas`` the delta
+    frames that can be used: of any other the plain form is taken."""
     left = sum(_bits(first, count) for first, count in missing)
     for run in locations.runs:
+        frame = None if run.frame == EARLIER else locations.frames[run.frame]
+        if frame is not None and frame.codec == PREFIX and frame not in deltas:
+            continue
         here = left & _bits(run.first, run.count)
         left ^= here
-        frame = None if run.frame == EARLIER else locations.frames[run.frame]
         while here:
             first = (here & -here).bit_length() - 1
             rest = here >> first

@@ -175,7 +175,7 @@ def decode_entries(page: EntryPage, stored: bytes, *, where: str) -> list[Entry]
 
 def encode_blocks(blocks: Blocks, check: bytes) -> tuple[BlockPage, bytes]:
     """The page's row in the head, and its stored bytes. ``check`` as in :class:`BlockPage`."""
-    stored = _big_endian(blocks.lengths).tobytes() + blocks.ids
+    stored = encode_lengths(blocks.lengths) + blocks.ids
     return BlockPage(hashlib.sha256(stored).digest(), len(blocks), sum(blocks.lengths), check), stored
 
 
@@ -194,8 +194,16 @@ def decode_blocks(page: BlockPage, stored: bytes, *, where: str) -> Blocks:
     return blocks
 
 
+def encode_lengths(lengths: array[int]) -> bytes:
+    """Lengths of blocks, four big-endian bytes each."""
+    copy = array("I", lengths)
+    if sys.byteorder == "little":
+        copy.byteswap()
+    return copy.tobytes()
+
+
 def decode_lengths(stored: bytes) -> array[int]:
-    """The lengths of a page's blocks, with which it begins."""
+    """What :func:`encode_lengths` made: with it a page of blocks begins."""
     lengths = array("I", stored)
     if sys.byteorder == "little":
         lengths.byteswap()
@@ -322,14 +330,6 @@ def _check_digest(digest: bytes, data: bytes, what: str, where: str) -> None:
 def _check_sum(what: str, said: int, found: int) -> None:
     if said != found:
         raise ForbiddenValue(what=what, value=str(said), rule=f"what its parts add up to ({found})")
-
-
-def _big_endian(values: array[int]) -> array[int]:
-    """A copy with the bytes of each item in big-endian order."""
-    copy = array("I", values)
-    if sys.byteorder == "little":
-        copy.byteswap()
-    return copy
 
 
 def _text(text: str) -> tuple[bytes, bytes]:

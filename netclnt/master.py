@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,7 @@ from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_h
 from netclnt.ingest import Ingested, Settings, ingest
 from netclnt.manifest import manifest_path
 from netclnt.model import ID_BYTES, CatalogState
+from netclnt.predecessor import Predecessor
 from netclnt.protocols import Catalog, Content, Store
 from netclnt.unfinished import adopt
 
@@ -137,7 +138,9 @@ def read_head(store: Store) -> StoreHead | None:
 def write_head(master: Master, state: CatalogState, index: StoreIndex, damages: Damages) -> None:
     """Put the TOC of that state, and then HEAD, into the store."""
     with tempfile.TemporaryFile(dir=scratch(master)) as records:
-        toc = store_content(master.toc(state.generation), master, Writing(state, None, index, damages), records, lambda _: None)
+        old, held = read_head(master.store), Writing(state, None, index, damages)
+        before = (old.toc, old.toc_head_bytes) if old else None
+        toc = store_content(master.toc(state.generation), master, held, records, lambda _: None, before=before)
         records.seek(0)
         index.add(split_records(records), generation=index.generation)
     master.store.put(HEAD_PATH, [encode_store_head(StoreHead(state, toc.digest, toc.head_bytes))])
@@ -145,19 +148,33 @@ def write_head(master: Master, state: CatalogState, index: StoreIndex, damages: 
 
 
 def store_content(
-    content: Content, master: Master, held: Writing, records: IO[bytes], on_read: Callable[[int], None]
+    content: Content,
+    master: Master,
+    held: Writing,
+    records: IO[bytes],
+    on_read: Callable[[int], None],
+    *,
+    before: tuple[str, int] | None,
 ) -> Ingested:
-    """Bring a content into the store as the master's settings say; see :func:`netclnt.ingest.ingest`."""
-    return ingest(
-        content,
-        store=master.store,
-        index=held.index,
-        hash_seed=held.state.hash_seed,
-        settings=Settings(level=master.level, threads=master.threads, scratch=scratch(master)),
-        records=records,
-        on_read=on_read,
-        damaged=held.damages.manifests,
-    )
+    """Bring a content into the store as the master's settings say; see :func:`netclnt.ingest.ingest`. ``before`` is the
+    manifest (its digest, the length of its head) of the version that slaves very likely have."""
+    seed, directory = held.state.hash_seed, scratch(master)
+    with ExitStack() as stack:
+        predecessor = None
+        if before is not None:
+            predecessor = Predecessor(master.store, held.index, *before, hash_seed=seed, scratch=directory)
+            stack.enter_context(closing(predecessor))
+        return ingest(
+            content,
+            store=master.store,
+            index=held.index,
+            hash_seed=seed,
+            settings=Settings(level=master.level, threads=master.threads, scratch=directory),
+            records=records,
+            on_read=on_read,
+            damaged=held.damages.manifests,
+            predecessor=predecessor,
+        )
 
 
 def scratch(master: Master) -> Path:

@@ -2,7 +2,9 @@
 
 A pack is a 16-byte header (``NCPACK1\\n``, the pack's id as eight big-endian bytes) and frames, back to back. A frame is a run of
 consecutive new blocks, at most :data:`FRAME_MAX` plain bytes, stored by one of the codecs: 0 as it is, 1 as one zstd frame
-(RFC 8878) that declares its content size. Where frames lie is told by the locations beside a manifest, not by the pack.
+(RFC 8878) that declares its content size, 2 as one zstd frame made with a prefix of raw content: the frame's **base**, blocks
+that a slave very likely has. A delta frame, one with a base, is only ever a second form of a plain one: whoever lacks its base
+takes that. Where frames lie is told by the locations beside a manifest, not by the pack.
 """
 
 from __future__ import annotations
@@ -28,7 +30,18 @@ MAGIC = b"NCPACK1\n"
 
 RAW = 0
 ZSTD = 1
+PREFIX = 2
 
+BASE_MIN = 8
+"""zstd takes no shorter prefix."""
+
+BASE_MAX = 512 * 1024
+"""The longest base of a frame, plain."""
+
+_DELTA_LEVEL_MIN = 2
+"""What the lowest level keeps of a long base does not reach back to its beginning."""
+
+_WINDOW_LOG_MIN = 10
 _WINDOW_LOG_MAX = 22
 """No frame may ask for a window of more than 4 MiB: nothing that netclnt compresses at once is longer."""
 
@@ -48,9 +61,11 @@ def compress(plain: Bytes, level: int) -> bytes:
     return zstd.compress(plain, level)
 
 
-def decompress(stored: Bytes, *, limit: int, what: str, where: str) -> bytes:
-    """The content of exactly one zstd frame; never makes more than ``limit`` bytes. Raises Damaged."""
-    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
+def decompress(stored: Bytes, *, limit: int, what: str, where: str, base: Bytes = b"") -> bytes:
+    """The content of exactly one zstd frame, made with the prefix ``base`` if there is one; never more than ``limit`` bytes.
+    Raises Damaged."""
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    decompressor = zstd.ZstdDecompressor(zstd_dict=_prefix(base) if base else None, options=options)
     try:
         plain = decompressor.decompress(stored, max_length=limit)
     except zstd.ZstdError as error:
@@ -68,9 +83,25 @@ def encode_frame(plain: Bytes, level: int) -> tuple[int, Bytes]:
     return ZSTD, stored
 
 
-def decode_frame(codec: int, stored: Bytes, *, plain: int, where: str) -> Bytes:
-    """The ``plain`` bytes of a frame. Raises Damaged when it is anything else."""
-    content = stored if codec == RAW else decompress(stored, limit=plain, what="frame", where=where)
+def encode_delta(plain: Bytes, base: Bytes, level: int) -> bytes:
+    """The stored bytes of a delta frame (codec PREFIX). It takes half the ``level``: the base does most of the work, and what a
+    higher level adds to that is not worth its time."""
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: max(level // 2, _DELTA_LEVEL_MIN),
+        zstd.CompressionParameter.window_log: max((len(base) + len(plain)).bit_length(), _WINDOW_LOG_MIN),
+    }
+    compressor = zstd.ZstdCompressor(options=options, zstd_dict=_prefix(base))
+    compressor.set_pledged_input_size(len(plain))
+    return compressor.compress(plain, compressor.FLUSH_FRAME)
+
+
+def _prefix(base: Bytes) -> tuple[zstd.ZstdDict, int]:
+    return zstd.ZstdDict(base, is_raw=True).as_prefix
+
+
+def decode_frame(codec: int, stored: Bytes, *, plain: int, where: str, base: Bytes = b"") -> Bytes:
+    """The ``plain`` bytes of a frame; of a delta frame by its ``base``. Raises Damaged when it is anything else."""
+    content = stored if codec == RAW else decompress(stored, limit=plain, what="frame", where=where, base=base)
     if len(content) != plain:
         raise Damaged(what="frame", where=where, problem=f"{len(content)} bytes instead of {plain}")
     return content

@@ -54,8 +54,9 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
     with writing(master) as held:
         # What is stored so far is in this file before any index knows of it: an interruption leaves it for the next writer.
         with master.unfinished.open("w+b") as records:
-            done = store_content(content, master, held, records, watcher)
             current = _current(master.catalog, request, held.state)
+            before = (current.manifest, current.head_bytes) if current else None
+            done = store_content(content, master, held, records, watcher, before=before)
             is_new = not (current and _same_terms(current, request) and _same_content(master.store, current, done))
             version = master.catalog.publish(_new_version(request, done)) if is_new or current is None else current
             records.seek(0)

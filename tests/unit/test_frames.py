@@ -1,11 +1,14 @@
 """From wanted blocks to reads: nothing is asked for twice in a row, and nothing is lost."""
 
+from array import array
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, locate
 from netclnt.locations import EARLIER, Frame, Locations, Run
-from netclnt.pack import ZSTD, pack_path
+from netclnt.model import Blocks
+from netclnt.pack import PREFIX, ZSTD, pack_path
 
 
 def frame(number, *, pack=1, offset=None):
@@ -78,22 +81,33 @@ def test_only_neighbours_are_joined():
     assert (found.offset, found.length) == (16, 200)
 
 
+BASE_BLOCKS = Blocks(array("I", [500]), b"b" * 16)
 OFFSETS = [0, 10, 30, 60, 100]
 """Of four blocks, and of their end."""
 
 
 def test_missing_blocks_are_found_where_the_runs_say():
     locations = Locations((frame(0), frame(1)), (Run(0, 2, 1, 5), Run(2, 1, EARLIER, 777), Run(3, 1, 0, 0)))
-    assert list(locate(locations, OFFSETS, [(0, 4)])) == [(0, 2, frame(1), 5), (2, 1, None, 777), (3, 1, frame(0), 0)]
-    assert list(locate(locations, OFFSETS, [(1, 1)])) == [(1, 1, frame(1), 15)]
-    assert list(locate(locations, OFFSETS, [])) == []
+    assert list(locate(locations, OFFSETS, [(0, 4)], deltas=())) == [(0, 2, frame(1), 5), (2, 1, None, 777), (3, 1, frame(0), 0)]
+    assert list(locate(locations, OFFSETS, [(1, 1)], deltas=())) == [(1, 1, frame(1), 15)]
+    assert list(locate(locations, OFFSETS, [], deltas=())) == []
 
 
 def test_a_run_with_blocks_that_are_here_is_asked_for_in_parts():
     locations = Locations((frame(0),), (Run(0, 4, 0, 7),))
-    assert list(locate(locations, OFFSETS, [(0, 1), (2, 2)])) == [(0, 1, frame(0), 7), (2, 2, frame(0), 37)]
+    assert list(locate(locations, OFFSETS, [(0, 1), (2, 2)], deltas=())) == [(0, 1, frame(0), 7), (2, 2, frame(0), 37)]
 
 
 def test_of_two_places_one_is_taken_and_a_block_without_one_is_left_out():
     locations = Locations((frame(0), frame(1)), (Run(0, 1, 0, 0), Run(0, 2, 1, 0)))
-    assert list(locate(locations, OFFSETS, [(0, 2), (3, 1)])) == [(0, 1, frame(0), 0), (1, 1, frame(1), 10)]
+    assert list(locate(locations, OFFSETS, [(0, 2), (3, 1)], deltas=())) == [(0, 1, frame(0), 0), (1, 1, frame(1), 10)]
+
+
+def test_of_a_delta_frame_that_cannot_be_used_the_plain_form_is_taken():
+    delta = Frame(9, 16, 40, 1000, PREFIX)
+    other = Frame(9, 56, 40, 1000, PREFIX)
+    runs = (Run(0, 2, 1, 0), Run(2, 2, 2, 0), Run(0, 4, 0, 0))
+    locations = Locations((frame(0), delta, other), runs, ((0, 1), (0, 1)), BASE_BLOCKS)
+    assert list(locate(locations, OFFSETS, [(0, 4)], deltas=())) == [(0, 4, frame(0), 0)]
+    assert list(locate(locations, OFFSETS, [(0, 4)], deltas={delta})) == [(0, 2, delta, 0), (2, 2, frame(0), 30)]
+    assert list(locate(locations, OFFSETS, [(1, 2)], deltas={delta, other})) == [(1, 1, delta, 10), (2, 1, other, 0)]

@@ -31,7 +31,7 @@ from netclnt.manifest import (
     page_offsets,
 )
 from netclnt.model import ZERO_ID, Blocks, CatalogState, Entry, EntryType
-from netclnt.pack import RAW, ZSTD, decode_frame, encode_header, pack_path
+from netclnt.pack import PREFIX, RAW, ZSTD, decode_frame, decompress, encode_header, pack_path
 
 GOLDEN = Path(__file__).parent / "golden"
 SEED = 0x0123456789ABCDEF
@@ -143,9 +143,17 @@ LOCATIONS = Locations(
     (Frame(0x1122334455667788, 16, 5000, 69632, ZSTD), Frame(1, 1 << 30, 200_000, 200_000, RAW)),
     (Run(0, 2, 0, 0), Run(3, 1, 1, 199_983), Run(3, 1, EARLIER, 0x1FF)),
 )
+LOCATIONS_WITH_DELTA = Locations(
+    (*LOCATIONS.frames, Frame(0x99AABBCCDDEEFF00, 0x1234, 77, 69632, PREFIX)),
+    (Run(0, 2, 2, 0), *LOCATIONS.runs),
+    ((1, 2),),
+    Blocks(array("I", [4096, 65536, 17]), noise("base 1", 16) + noise("base 2", 16) + noise("base 3", 16)),
+)
 STATE = CatalogState("0123456789abcdef" * 2, SEED, CHUNKER, 2, 1, 4711, 12, 9)
 STORE_HEAD = StoreHead(STATE, "ab" * 32, 12345)
 FRAME_PLAIN = words("frame", 3000)
+BASE = noise("base", 5000)
+DELTA_PLAIN = BASE[100:2000] + b"between" + BASE[3000:]
 
 
 def test_a_pack_begins_with_its_header():
@@ -157,6 +165,11 @@ def test_a_pack_begins_with_its_header():
 def test_a_stored_frame_is_read():
     assert decode_frame(ZSTD, BYTES["frame"], plain=3000, where="golden") == FRAME_PLAIN
     assert decode_frame(RAW, FRAME_PLAIN, plain=3000, where="golden") == FRAME_PLAIN
+
+
+def test_a_stored_delta_frame_is_read_with_its_base():
+    assert len(BYTES["delta frame"]) < 100
+    assert decode_frame(PREFIX, BYTES["delta frame"], plain=len(DELTA_PLAIN), where="golden", base=BASE) == DELTA_PLAIN
 
 
 def test_a_manifest_lies_under_its_digest():
@@ -223,6 +236,26 @@ def test_a_table_of_locations_is_stored_byte_by_byte_as_ever():
 
 def test_a_stored_record_of_locations_is_read():
     assert decode_record(BYTES["record"], PAGE_BLOCKS, page_start=512, where="golden") == LOCATIONS
+    assert decode_record(BYTES["record with delta"], PAGE_BLOCKS, page_start=512, where="golden") == LOCATIONS_WITH_DELTA
+
+
+def test_each_field_of_a_record_lies_where_the_docstring_says():
+    """Written from the words of the module's docstring alone."""
+    data = decompress(BYTES["record with delta"], limit=1000, what="record", where="golden")
+    taken = BytesIO(data)
+
+    def number(size):
+        return int.from_bytes(taken.read(size), "big")
+
+    found, base = LOCATIONS_WITH_DELTA, LOCATIONS_WITH_DELTA.base_blocks
+    assert (number(2), number(2), number(2)) == (3, 4, 3)
+    for frame in found.frames:
+        assert (number(8), number(4), number(4), number(4), number(1)) == frame
+    assert (number(2), number(2)) == (1, 2)
+    for run in found.runs:
+        assert (number(2), number(2), number(2), number(8)) == (run.first, run.count, run.frame, run.start)
+    assert [number(4), number(4), number(4)] == [4096, 65536, 17]
+    assert taken.read() == base.ids
 
 
 def test_a_store_s_HEAD_is_stored_byte_by_byte_as_ever():

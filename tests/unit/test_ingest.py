@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netclnt import filling
 from netclnt import ingest as ingesting
 from netclnt.dedup import StoreIndex
 from netclnt.errors import NoSpace, SourceChanged
@@ -162,7 +163,7 @@ def test_the_manifest_does_not_depend_on_level_or_threads(tmp_path, level, threa
 
 
 def test_packs_are_parted_and_have_their_headers(shop, monkeypatch):
-    monkeypatch.setattr(ingesting, "PACK_BYTES_MAX", 600_000)
+    monkeypatch.setattr(filling, "PACK_BYTES_MAX", 600_000)
     done = shop.ingest(noise(1, 2 * MIB))
     packs = [data for path, data in shop.store.files.items() if path.startswith("packs/")]
     assert len(packs) >= 4
@@ -256,14 +257,14 @@ def test_pages_of_known_blocks_do_not_wait_for_the_end(shop, monkeypatch):
     """Nor for a page before them whose one new block waits for its frame to fill."""
     shop.ingest(noise(1, 8 * MIB))
     most = 0
-    real = ingesting._Pages.close_page
+    real = filling.Pages.close_page
 
     def close_page(pages):
         nonlocal most
         real(pages)
         most = max(most, len(pages._unsettled))
 
-    monkeypatch.setattr(ingesting._Pages, "close_page", close_page)
+    monkeypatch.setattr(filling.Pages, "close_page", close_page)
     content = noise(2, 5000) + noise(1, 8 * MIB)
     done = shop.ingest(content)
     assert len(done.head.block_pages) > 2

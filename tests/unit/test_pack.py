@@ -8,7 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netclnt.errors import Damaged
-from netclnt.pack import FRAME_MAX, RAW, STORED_MAX, ZSTD, compress, decode_frame, decompress, encode_frame, zstd
+from netclnt.pack import (
+    BASE_MAX,
+    BASE_MIN,
+    FRAME_MAX,
+    PREFIX,
+    RAW,
+    STORED_MAX,
+    ZSTD,
+    compress,
+    decode_frame,
+    decompress,
+    encode_delta,
+    encode_frame,
+    zstd,
+)
 from tests.support.mutations import decoded, mutated
 
 PLAIN = b"the quick brown fox " * 500
@@ -118,3 +132,43 @@ def test_F12_a_frame_cannot_ask_for_much_memory():
     stored = b"\x28\xb5\x2f\xfd" + bytes([0, (27 - 10) << 3]) + struct.pack("<I", (1 << 17) << 3 | 1 << 1 | 1)[:3] + b"\0"
     with pytest.raises(Damaged, match="memory"):
         decode_frame(ZSTD, stored, plain=1 << 17, where="here")
+
+
+# --- delta frames
+
+
+@given(st.binary(min_size=1, max_size=2000), st.binary(min_size=BASE_MIN, max_size=2000), st.sampled_from([1, 7, 19]))
+def test_a_delta_frame_comes_back_with_its_base(plain, base, level):
+    stored = encode_delta(bytearray(plain), base, level)
+    assert decode_frame(PREFIX, memoryview(stored), plain=len(plain), where="here", base=bytearray(base)) == plain
+
+
+@pytest.mark.parametrize("level", [1, 7, 19])
+def test_all_of_the_longest_base_is_within_reach_of_the_longest_frame(level):
+    base = noise(BASE_MAX)
+    for plain in (base[: FRAME_MAX - 9] + b"different", b"different" + base[9 - FRAME_MAX :], base[1000 : FRAME_MAX + 1000]):
+        stored = encode_delta(plain, base, level)
+        assert len(stored) < 2000
+        assert decode_frame(PREFIX, stored, plain=FRAME_MAX, where="here", base=base) == plain
+
+
+def test_a_delta_frame_without_its_base_is_damaged_or_something_else():
+    base = noise(10_000)
+    stored = encode_delta(base[:9000], base, 7)
+    for other in (b"", base[:50], bytes(10_000), noise(20_000)[10_000:]):
+        found = decoded(lambda other=other: decode_frame(PREFIX, stored, plain=9000, where="here", base=other))
+        assert found is None or found != base[:9000]
+
+
+@given(st.data())
+def test_F12_a_changed_delta_frame_is_refused_or_the_same_length(data):
+    base = noise(3000) + PLAIN
+    changed = data.draw(mutated(encode_delta(PLAIN, base, 3)))
+    found = decoded(lambda: decode_frame(PREFIX, changed, plain=len(PLAIN), where="here", base=base))
+    assert found is None or len(found) == len(PLAIN)
+
+
+def test_F12_a_delta_frame_that_unpacks_to_more_than_it_says_is_refused():
+    stored = encode_delta(bytes(FRAME_MAX), bytes(1000), 19)
+    with pytest.raises(Damaged):
+        decode_frame(PREFIX, stored, plain=FRAME_MAX - 1, where="here", base=bytes(1000))

@@ -66,8 +66,8 @@ def test_a_page_that_a_seed_has_as_a_whole_is_not_looked_up_by_blocks(world, mon
     find = LocalManifest.find
     monkeypatch.setattr(LocalManifest, "find", lambda manifest, ids: looked.append(len(ids)) or find(manifest, ids))
     world.forecast()
-    assert len(looked) == 1
-    assert looked[0] <= 2 * 512
+    assert len(looked) == 2  # for the blocks, and for the bases of delta frames
+    assert sum(looked) <= 2 * 512
     assert world.planned[0].blocks_missing <= 2
 
 
