@@ -29,7 +29,7 @@ from netclnt.protocols import Store
 from netclnt.storedmanifest import StoredManifest
 
 _SLACK = 4 * 1024
-"""Bytes behind the place of a block that its base takes in, and before where it is not known exactly; 16 KiB brought nothing more."""
+"""Bytes behind the place of a block that its base takes in, and before where it is not known exactly; 16 KiB bring no more."""
 
 _NAMESAKES_LOOKED_AT = 64
 """Of the files with one name."""
