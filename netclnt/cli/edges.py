@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
     from netclnt.master import Master
+    from netclnt.sftp.hosttrust import HostTrust
     from netclnt.slave import Slave
 
 KEY = "id_ed25519"
@@ -225,6 +226,21 @@ def _open_source(config: SlaveConfig, session: Session) -> Source:
         connections=config.connections,
         pace=Pace(config.bwlimit),
         observer=session.observe,
+    )
+
+
+def host_trust(config: SlaveConfig) -> HostTrust:
+    """The host key that the parent shows now, and what is known of it."""
+    from netclnt.sftp import host_trust, parse_parent
+
+    own = config.state / KNOWN_HOSTS
+    return host_trust(
+        parse_parent(config.parent),
+        transport="openssh" if config.transport == "openssh" else "paramiko",
+        known_hosts=_own_or(config.known_hosts, own),
+        host_key=config.host_key,
+        path=config.known_hosts or own,
+        timeout=config.timeout,
     )
 
 

@@ -64,20 +64,21 @@ def _host_key_unknown(error: e.HostKeyUnknown) -> Words:
         return (
             f"The host key of {safe(error.address)} is not known: {shown}.",
             "compare it with the master's (there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: "
-            f"netclnt init slave --force --host-key {shown}",
+            f"netclnt trust-host {shown}",
         )
-    return (
-        f"The host key of {safe(error.address)} is not in {safe(error.known_hosts)}.",
-        f"ssh-keyscan HOST >> {safe(error.known_hosts)}, and compare its fingerprint with the master's",
-    )
+    return f"The host key of {safe(error.address)} is not in {safe(error.known_hosts)}.", "netclnt trust-host"
 
 
 def _host_key_changed(error: e.HostKeyChanged) -> Words:
     found = f" It now shows {safe(error.fingerprint)}." if error.fingerprint else ""
+    shown = safe(error.fingerprint) or "SHA256:..."
+    if error.known_hosts:
+        where, hint = f"the one in {safe(error.known_hosts)}", f"netclnt trust-host --replace {shown}"
+    else:
+        where, hint = "the one that was given", f"netclnt init slave --force --host-key {shown}"
     return (
-        f"The host key of {safe(error.address)} is not the one in {safe(error.known_hosts)}: "
-        f"another machine may be answering.{found}",
-        "ask the master's admin; if the key was really replaced: ssh-keygen -R HOST -f " + safe(error.known_hosts),
+        f"The host key of {safe(error.address)} is not {where}: another machine may be answering.{found}",
+        f"ask the master's admin; if the key was really replaced: {hint}",
     )
 
 

@@ -31,6 +31,7 @@ COMMANDS = LazyGroup(
     "netclnt",
     {
         "init": (INIT, "Set up this host as a master or a slave."),
+        "trust-host": ("trust_host", "Show the parent's host key, or trust it."),
         "publish": ("publish", "Offer a file or a directory as an image's new version."),
         "diff": ("diff", "Show what differs between the catalog and this slave."),
         "sync": ("sync", "Bring this slave up to date; only changed blocks cross the line."),

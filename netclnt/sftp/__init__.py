@@ -10,24 +10,30 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 from weakref import WeakSet
 
-from netclnt.errors import BadArgument
+from netclnt.errors import BadArgument, DeadlinePassed, NetclntError
 from netclnt.events import Observer, ignore
 from netclnt.pacing import Pace
 from netclnt.protocols import Source
+from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent, parse_parent
 from netclnt.sftp.flow import IN_FLIGHT, IN_FLIGHT_EACH, Flow, connections_worth
 from netclnt.sftp.hostkeys import check_fingerprint
+from netclnt.sftp.hosttrust import HostTrust
 from netclnt.sftp.identity import Login
 from netclnt.sftp.openssh import OpensshTransport
 from netclnt.sftp.parallel import Parallel
 from netclnt.sftp.reader import SftpSource
 from netclnt.sftp.retry import Retrying
-from netclnt.sftp.transport import Transport
+from netclnt.sftp.shown import shown_to_ssh
+from netclnt.sftp.transport import WHAT, Transport, Watchdog
 
-__all__ = ["TRANSPORTS", "Parent", "TransportName", "open_source", "parse_parent"]
+if TYPE_CHECKING:
+    from netclnt.sftp.paramiko import ParamikoTransport
+
+__all__ = ["TRANSPORTS", "Parent", "TransportName", "host_trust", "open_source", "parse_parent"]
 
 TransportName = Literal["paramiko", "openssh"]
 TRANSPORTS: tuple[TransportName, ...] = ("paramiko", "openssh")
@@ -50,6 +56,44 @@ def _without(module: str) -> Iterator[None]:
     finally:
         if kept_out:
             modules.pop(module, None)
+
+
+def _paramiko() -> type[ParamikoTransport]:
+    with _without("invoke"):  # half of the time; paramiko wants it for ``Match exec`` in a config that is not read here
+        from netclnt.sftp.paramiko import ParamikoTransport  # noqa: PLC0415 - heavy; an up-to-date sync never gets here
+
+    return ParamikoTransport
+
+
+def host_trust(
+    parent: Parent,
+    *,
+    transport: TransportName,
+    known_hosts: Path | None,
+    host_key: str | None,
+    path: Path,
+    timeout: float,
+) -> HostTrust:
+    """What host key ``parent`` shows, of a type that is known for it if it has one, and what is known of it; ``path`` is where a
+    newly trusted one belongs. Logs in nowhere. Raises Unreachable, DeadlinePassed, Incompatible, BadArgument.
+    """
+    login = Login(known_hosts=known_hosts, host_key=check_fingerprint(host_key) if host_key is not None else None)
+    known = hostkeys.parse(identity.read_known_hosts(login.known_hosts_files))
+    types = hostkeys.known_types(known, parent.host, parent.port)
+    if transport == "openssh":
+        return HostTrust(parent, login, shown_to_ssh(parent, types, timeout=timeout), path=path)
+    line = _paramiko()(parent, login, timeout=timeout)
+    watchdog = Watchdog(timeout, line.close)
+    watchdog.watch()
+    try:
+        return HostTrust(parent, login, line.shown_key(types), path=path)
+    except NetclntError as error:
+        if watchdog.expired:
+            raise DeadlinePassed(what=WHAT, address=str(parent), seconds=timeout) from error
+        raise
+    finally:
+        watchdog.stop()
+        line.close()
 
 
 def open_source(
@@ -83,10 +127,7 @@ def open_source(
     def line() -> Transport:
         if transport == "openssh":
             return OpensshTransport(parent, login, timeout=timeout)
-        with _without("invoke"):  # half of the time; paramiko wants it for ``Match exec`` in a config that is not read here
-            from netclnt.sftp.paramiko import ParamikoTransport  # noqa: PLC0415 - heavy; an up-to-date sync never gets here
-
-        return ParamikoTransport(parent, login, timeout=timeout)
+        return _paramiko()(parent, login, timeout=timeout)
 
     most = connections or _MOST[transport]
     each = min(IN_FLIGHT_EACH, IN_FLIGHT // most)

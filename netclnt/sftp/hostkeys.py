@@ -68,8 +68,35 @@ def parse(text: str) -> Iterator[KnownKey]:
 
 def known_types(known: Iterable[KnownKey], host: str, port: int) -> list[str]:
     """Types of the keys known for the host, in the file's order: to be asked for first, or it would seem changed."""
-    name = _name(host, port)
-    return list(dict.fromkeys(entry.type for entry in known if not entry.marker and _matches(entry.hosts, name)))
+    name = name_of(host, port)
+    return list(dict.fromkeys(entry.type for entry in known if not entry.marker and matches(entry.hosts, name)))
+
+
+def algorithms(types: Iterable[str]) -> list[str]:
+    """Names of signature algorithms for key types: an RSA key signs under two other names (RFC 8332)."""
+    names: list[str] = []
+    for known in types:
+        names += ["rsa-sha2-512", "rsa-sha2-256"] if known == "ssh-rsa" else [known]
+    return names
+
+
+def with_key(text: str, hosts: str, kind: str, key: bytes) -> str:
+    """The file's text with one line more, in which ``hosts`` has this key."""
+    end = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{end}{hosts} {kind} {base64.b64encode(key).decode()}\n"
+
+
+def without_host(text: str, name: str) -> str:
+    """The file's text without the lines that are of this host alone, revocations excepted. Raises BadArgument where a line is of
+    others too: that is not for a program to cut."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        entry = next(parse(line), None)
+        if entry is None or entry.marker or not matches(entry.hosts, name):
+            kept.append(line)
+        elif entry.hosts.lower() != name and not entry.hosts.startswith("|"):
+            raise BadArgument(argument=entry.hosts, problem="knows other hosts by the same line", hint="edit known_hosts by hand")
+    return "".join(kept)
 
 
 def judge(known: Iterable[KnownKey], host: str, port: int, key: bytes) -> Verdict:
@@ -77,14 +104,16 @@ def judge(known: Iterable[KnownKey], host: str, port: int, key: bytes) -> Verdic
     lines say; ``@cert-authority`` lines vouch for certificates only, which are not asked for, so they know no host.
     As with OpenSSH, a key known for the host without its port will do too."""
     entries = list(known)
-    verdict = _judge(entries, _name(host, port), key)
-    if verdict is Verdict.UNKNOWN and port != DEFAULT_PORT and _judge(entries, _name(host, DEFAULT_PORT), key) is Verdict.KNOWN:
+    verdict = judge_name(entries, name_of(host, port), key)
+    plain = name_of(host, DEFAULT_PORT)
+    if verdict is Verdict.UNKNOWN and port != DEFAULT_PORT and judge_name(entries, plain, key) is Verdict.KNOWN:
         return Verdict.KNOWN
     return verdict
 
 
-def _judge(known: Iterable[KnownKey], name: str, key: bytes) -> Verdict:
-    entries = [entry for entry in known if _matches(entry.hosts, name)]
+def judge_name(known: Iterable[KnownKey], name: str, key: bytes) -> Verdict:
+    """As :func:`judge`, of a host by the name that known_hosts has for it."""
+    entries = [entry for entry in known if matches(entry.hosts, name)]
     if any(entry.marker == "@revoked" and entry.key == key for entry in entries):
         return Verdict.CHANGED
     plain = [entry for entry in entries if not entry.marker]
@@ -93,13 +122,15 @@ def _judge(known: Iterable[KnownKey], name: str, key: bytes) -> Verdict:
     return Verdict.CHANGED if plain else Verdict.UNKNOWN
 
 
-def _name(host: str, port: int) -> str:
+def name_of(host: str, port: int) -> str:
+    """What known_hosts calls a host."""
     return host.lower() if port == DEFAULT_PORT else f"[{host.lower()}]:{port}"
 
 
-def _matches(hosts: str, name: str) -> bool:
+def matches(hosts: str, name: str) -> bool:
+    """Whether a line's first field means the host that known_hosts calls ``name``."""
     if hosts.startswith("|"):
-        return _hash_matches(hosts, name)
+        return _hashmatches(hosts, name)
     found = False
     for pattern in hosts.lower().split(","):
         negated = pattern.startswith("!")
@@ -115,7 +146,7 @@ def _brackets_escaped(pattern: str) -> str:
     return re.sub(r"\[", "[[]", pattern)
 
 
-def _hash_matches(hosts: str, name: str) -> bool:
+def _hashmatches(hosts: str, name: str) -> bool:
     parts = hosts.split("|")
     if len(parts) != 4 or parts[1] != "1":
         return False

@@ -25,7 +25,7 @@ from netclnt.errors import (
     NetclntError,
     Unreachable,
 )
-from netclnt.sftp import identity
+from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
 from netclnt.sftp.identity import Login
 from netclnt.sftp.transport import WHAT
@@ -262,6 +262,26 @@ def ssh_command(parent: Parent, login: Login, *, timeout: float, program: str = 
     user = ["-l", parent.user] if parent.user is not None else []
     settings = [word for option in options for word in ("-o", option)]
     return [program, "-s", *settings, "-p", str(parent.port), *user, "--", parent.host, "sftp"]
+
+
+def key_asking_command(parent: Parent, file: Path, known_types: Sequence[str], *, timeout: float) -> Sequence[str]:
+    """A command line with which ssh writes the host key that it is shown into ``file``, and does not log in."""
+    options = [
+        "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={_quoted(file)}",
+        "GlobalKnownHostsFile=none",
+        "KnownHostsCommand=none",
+        "HashKnownHosts=no",
+        "PreferredAuthentications=none",
+        "LogLevel=ERROR",
+        *(option for option in _OPTIONS if not option.startswith(("StrictHostKeyChecking", "LogLevel"))),
+        f"ConnectTimeout={max(1, round(timeout))}",
+    ]
+    if known_types:
+        options.append(f"HostKeyAlgorithms=^{','.join(hostkeys.algorithms(known_types))}")
+    settings = [word for option in options for word in ("-o", option)]
+    user = ["-l", parent.user] if parent.user is not None else []
+    return ["ssh", *settings, "-p", str(parent.port), *user, "--", parent.host, "true"]
 
 
 def _quoted(path: Path) -> str:

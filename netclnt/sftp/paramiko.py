@@ -29,6 +29,7 @@ from netclnt.sftp.buffers import Pieces, Pipe, ReadAhead
 from netclnt.sftp.hostkeys import Verdict
 from netclnt.sftp.identity import Login
 from netclnt.sftp.packets import Packets
+from netclnt.sftp.shown import ShownKey
 from netclnt.sftp.transport import WHAT
 
 _FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -67,6 +68,12 @@ class ParamikoTransport:
         self._check_host_key(ssh.get_remote_server_key().asbytes(), known)
         self._log_in(ssh)
         self._channel = self._subsystem(ssh)
+
+    def shown_key(self, known_types: list[str]) -> ShownKey:
+        """Connect, and only look which host key the server shows; the caller closes. Raises as :meth:`open`."""
+        self._connect()
+        key = self._handshake(known_types).get_remote_server_key()
+        return ShownKey(hostkeys.name_of(self._parent.host, self._parent.port), key.get_name(), key.asbytes())
 
     def send(self, data: bytes) -> None:
         channel = self._channel
@@ -141,7 +148,7 @@ class ParamikoTransport:
             ssh.banner_timeout = ssh.handshake_timeout = ssh.auth_timeout = ssh.channel_timeout = patience
             options = ssh.get_security_options()
             options.ciphers = _preferring(_FIRST_CIPHERS, options.ciphers)
-            options.key_types = _preferring(_algorithms(known_types), options.key_types)
+            options.key_types = _preferring(hostkeys.algorithms(known_types), options.key_types)
             self._ssh = ssh
             ssh.start_client()
             ssh.set_keepalive(_KEEPALIVE)
@@ -228,14 +235,6 @@ def _preferring(first: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]
     """``offered`` with those of ``first`` that are in it moved to the front."""
     front = [name for name in first if name in offered]
     return (*front, *(name for name in offered if name not in front))
-
-
-def _algorithms(known_types: list[str]) -> list[str]:
-    """Names of signature algorithms for key types: an RSA key signs under two other names."""
-    names: list[str] = []
-    for known in known_types:
-        names += ["rsa-sha2-512", "rsa-sha2-256"] if known == "ssh-rsa" else [known]
-    return names
 
 
 def _load(path: str) -> paramiko.PKey:

@@ -153,7 +153,7 @@ def test_E10_an_account_that_may_only_SELECT_is_enough(make_site: MakeSite) -> N
 def test_D19_an_unknown_host_key_is_AUTH_and_the_hint_pins_it(transport: str, make_site: MakeSite) -> None:
     site = make_site(transport=transport, known_hosts=None)
     site.publish(site.put("image", content("D19", 100_000)))
-    pin = f"netclnt init slave --force --host-key {site.sshd.fingerprint}"
+    pin = f"netclnt trust-host {site.sshd.fingerprint}"
     with site.nothing_changes(but=["catalog.sqlite"]):
         failed(site.slave("sync"), 6, "host key", pin)
     good(site.slave(*pin.split()[1:]))
