@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -32,6 +32,10 @@ class Layout:
         index = bisect_right(self.starts, offset) - 1
         end = self.starts[index + 1] if index + 1 < len(self.starts) else self.size
         return (offset, offset + length) == (self.starts[index], end)
+
+    def touched(self, offset: int, length: int) -> Sequence[int]:
+        """The numbers of the files that a range of plain bytes touches."""
+        return self.files[bisect_right(self.starts, offset) - 1 : bisect_left(self.starts, offset + length)] if length else ()
 
     def parts(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """(entry number, offset in its file, length) of each file that a range of plain bytes touches; nothing behind the end."""

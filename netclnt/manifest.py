@@ -165,7 +165,7 @@ def decode_entries(page: EntryPage, stored: bytes, *, where: str) -> list[Entry]
             position += len(sha256)
             path, position = _take_text(plain, position)
             target, position = _take_text(plain, position) if type_ is EntryType.LINK else ("", position)
-            entries.append(Entry(path=path, type=type_, mode=mode, size=size, sha256=sha256, target=target))
+            entries.append(Entry(path, type_, mode, size, sha256, target))
     except (struct.error, KeyError, UnicodeDecodeError, IndexError) as error:
         raise Damaged(what="manifest page", where=where, problem=repr(error)) from None
     if len(entries) != page.count:
@@ -290,16 +290,17 @@ def check_entries(head: Head, entries: Sequence[Entry]) -> None:
     if root.path or root.type is not wanted or (not head.tree and len(entries) != 1):
         raise ForbiddenValue(what="entries", value=repr(root.path), rule=f"one root that is a {wanted}")
     directories: set[str] = {""}
-    last: tuple[bytes, ...] = ()
+    parent, before = "", entries[0]
     for entry in entries[1:]:
-        key = path_key(entry.path)
-        if key <= last:
+        parent, behind = entry.path.rpartition("/")[0], parent
+        # among names of one directory, the order of code points is that of the bytes of UTF-8
+        if not (entry.path > before.path if parent == behind else path_key(entry.path) > path_key(before.path)):
             raise ForbiddenValue(what="path", value=repr(entry.path), rule="behind the one before it")
-        if entry.path.rpartition("/")[0] not in directories:
+        if parent != behind and parent not in directories:
             raise ForbiddenValue(what="path", value=repr(entry.path), rule="inside a directory of the same version")
         if entry.type is EntryType.DIRECTORY:
             directories.add(entry.path)
-        last = key
+        before = entry
     _check_sum("size", head.size, sum(entry.size for entry in entries))
 
 

@@ -90,6 +90,8 @@ class Entry:
     def __post_init__(self) -> None:
         if self.path:
             check_path(self.path)
+        if self.type is EntryType.FILE and self._is_plain_file():
+            return
         check_range("mode", self.mode, 0, 0o777)
         check_range("file size", self.size, 0, SIZE_MAX if self.type is EntryType.FILE else 0)
         wanted = 32 if self.type is EntryType.FILE else 0
@@ -100,6 +102,17 @@ class Entry:
         if any(0xD800 <= ord(c) < 0xE000 for c in self.target) or len(self.target.encode()) > TARGET_BYTES_MAX:
             rule = f"at most {TARGET_BYTES_MAX} bytes of UTF-8"
             raise ForbiddenValue(what="link target", value=ascii(self.target), rule=rule)
+
+    def _is_plain_file(self) -> bool:
+        """Whether one look tells that a file keeps every rule: a tree may have a million of them."""
+        return (
+            type(self.mode) is int
+            and 0 <= self.mode <= 0o777
+            and type(self.size) is int
+            and 0 <= self.size <= SIZE_MAX
+            and len(self.sha256) == 32
+            and not self.target
+        )
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ the same trust as that of a run which finds nothing to do.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import accumulate
 
 from netclnt.layout import Layout
 from netclnt.model import Blocks, Entry, EntryType
@@ -46,12 +46,23 @@ class Settled:
 
     def covers(self, offset: int, length: int) -> bool:
         """Whether a range of plain bytes lies wholly in settled files."""
-        return all(file in self._files for file, _, _ in self._layout.parts(offset, length))
+        return self._files.issuperset(self._layout.touched(offset, length))
 
     def blocks(self, blocks: Blocks, start: int) -> Sequence[bool]:
         """For each block of a page that begins at plain offset ``start`` whether it is of a settled file; empty if none is."""
-        if not self._files:
+        touched = self._layout.touched(start, sum(blocks.lengths))
+        if self._files.isdisjoint(touched):
             return ()
-        offsets = accumulate(blocks.lengths, initial=start)
-        found = [self.covers(offset, length) for offset, length in zip(offsets, blocks.lengths, strict=False)]
+        if self._files.issuperset(touched):
+            return [True] * len(blocks)
+        found: list[bool] = []
+        begins = self._layout.starts
+        end, settled = start, False
+        for length in blocks.lengths:
+            if start >= end:  # the first block of a file
+                index = bisect_right(begins, start)
+                end = begins[index] if index < len(begins) else self._layout.size
+                settled = self._layout.files[index - 1] in self._files
+            found.append(settled if start + length <= end else self.covers(start, length))
+            start += length
         return found if any(found) else ()

@@ -14,7 +14,7 @@ from netclnt.errors import ContentMismatch
 from netclnt.files.confine import Directories, open_beneath, split
 from netclnt.files.failures import storage_error
 from netclnt.files.preparing import inner
-from netclnt.files.stagedfiles import StagedFiles
+from netclnt.files.stagedfiles import StagedFiles, looks_like
 from netclnt.files.walk import PERMISSIONS
 from netclnt.files.workarea import Ownership, WorkArea
 from netclnt.model import Entry, EntryType
@@ -65,11 +65,14 @@ def _facts_if_still(files: StagedFiles, number: int, directories: Directories, r
     """How a file looks that is a second name of the live one at its path, if that was not written to and has the right mode: its
     owner, group and label are then as they are to be."""
     entry = files.entries[number]
+    parent, last = split(inner(entry.path))
+    staged = os.stat(last, dir_fd=directories.open(parent), follow_symlinks=False)
+    looks = files.looks.get(number)
+    if looks is not None and looks_like(staged, looks) and stat.S_IMODE(staged.st_mode) == entry.mode & PERMISSIONS:
+        return looks
     live = replaced.look(entry)
     if live is None or live.st_mtime_ns != files.linked[number] or stat.S_IMODE(live.st_mode) != entry.mode & PERMISSIONS:
         return None
-    parent, last = split(inner(entry.path))
-    staged = os.stat(last, dir_fd=directories.open(parent), follow_symlinks=False)
     if (staged.st_dev, staged.st_ino, staged.st_size) != (live.st_dev, live.st_ino, entry.size):
         return None
     return Facts(size=staged.st_size, mtime=staged.st_mtime_ns, inode=staged.st_ino)

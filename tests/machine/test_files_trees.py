@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from netclnt.errors import ContentMismatch, NoSpace
 from netclnt.files import stagedfiles
 from netclnt.files.root import DirectoryRoot, open_root
 from netclnt.files.staging import DirectoryStage
+from netclnt.model import Entry
+from netclnt.protocols import Facts
 from tests.contract.test_root import content, everything, put, shape
 
 TREE = {"a": b"content a", "d": None, "d/b": b"content b", "d/c": b"content c"}
@@ -213,3 +216,55 @@ def test_a_failed_write_leaves_no_part_of_a_file(root: DirectoryRoot, place: Pat
     assert not (place / ".netclnt/staging/a4/image/a").exists()
     stage.write(A, 0, [b"content a"])
     stage.close()
+
+
+def test_an_unread_file_costs_one_link_and_two_looks(root: DirectoryRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree may have a million of them. Threads share the work from some number on."""
+    tree: dict[str, bytes | str | None] = {"a": None, "b": None}
+    tree |= {f"{name}/{number:02}": b"%d" % number for name in "ab" for number in range(30)}
+    put(root, "many", tree)
+    entries, files = unread(root, "many", tree)
+    monkeypatch.setattr(stagedfiles, "_MANY", 10)
+    calls: list[str] = []
+    for name in ("link", "stat"):
+        monkeypatch.setattr(os, name, counted(calls, getattr(os, name)))
+    with closing(root.stage("a3")) as stage:
+        stage.prepare(entries)
+        calls.clear()
+        assert sorted(stage.link("many", files)) == [number for number, _ in files]
+        assert (calls.count("link"), calls.count("stat")) == (60, 60)
+        calls.clear()
+        sealed = stage.seal("many")
+        directories = len(entries) - len(files)
+        assert (calls.count("link"), calls.count("stat") - 2 * directories + 1) == (0, 60)
+        assert [sealed[number] for number, _ in files] == [facts for _, facts in files]
+
+
+@pytest.mark.parametrize("text", [b"CONTENT B", b"longer than it was"])
+def test_a_change_of_an_unread_file_before_the_seal_is_noticed(root: DirectoryRoot, place: Path, text: bytes) -> None:
+    entries, files = unread(root, "t", TREE)
+    with closing(root.stage("a3")) as stage:
+        stage.prepare(entries)
+        stage.link("t", files)
+        (place / "t/d/b").write_bytes(text)
+        with pytest.raises(ContentMismatch):
+            stage.seal("t")
+    assert (place / "t/d/b").read_bytes() == text
+
+
+def unread(
+    root: DirectoryRoot, name: str, tree: dict[str, bytes | str | None]
+) -> tuple[Sequence[Entry], list[tuple[int, Facts]]]:
+    """The entries of a live tree, and how its files look, by the numbers of theirs."""
+    entries, _ = shape(tree)
+    looks = root.facts(name, [entry.path for entry in entries])
+    return entries, [(number, facts) for number, facts in enumerate(looks) if facts and entries[number].sha256]
+
+
+def counted(calls: list[str], function: Callable[..., object]) -> Callable[..., object]:
+    def call(*arguments: object, **options: object) -> object:
+        if "dir_fd" in options or "src_dir_fd" in options:
+            calls.append(function.__name__)
+        return function(*arguments, **options)
+
+    return call
