@@ -5,8 +5,8 @@
 . examples/prepare.sh
 
 need_packages \
-  ca-certificates debootstrap e2fsprogs libsqliteodbc mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst openssh-client \
-  openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
+  btrfs-progs ca-certificates debootstrap e2fsprogs libsqliteodbc mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst \
+  openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
 need_python
 need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"
 PATH=$PWD/.venv/bin:$PATH

@@ -14,6 +14,7 @@ import pytest
 MAKERS = {
     "ext4": ["mkfs.ext4", "-q", "-F"],
     "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "btrfs": ["mkfs.btrfs", "-q"],
 }
 
 
@@ -41,3 +42,68 @@ def mounted(kind: str, directory: Path, *, megabytes: int = 320, options: str = 
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+LAZY = "commit=300,noauto_da_alloc"
+"""Options that let ext4 keep dirty data for minutes: only what was asked to be durable reaches the device."""
+
+ROOM = {"ext4": 64, "xfs": 320, "btrfs": 160}
+"""Megabytes that a file system of each kind needs for these tests."""
+
+
+class Disk:
+    """A loop device whose power can be cut. A context manager, mounted while it lasts: ``image`` at ``place``."""
+
+    def __init__(self, kind: str, directory: Path, *, options: str = "") -> None:
+        if os.geteuid():
+            pytest.skip("mounting needs root")
+        if shutil.which(MAKERS[kind][0]) is None:
+            pytest.skip(f"{MAKERS[kind][0]} is not installed")
+        self._options = options
+        self.place = directory / "disk"
+        self.place.mkdir()
+        self.image = directory / "disk.img"
+        with self.image.open("wb") as file:
+            file.truncate(ROOM[kind] << 20)
+        subprocess.run([*MAKERS[kind], str(self.image)], check=True, capture_output=True)
+
+    def __enter__(self) -> Disk:
+        self.mount()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.place.is_mount():
+            subprocess.run(["umount", "--lazy", str(self.place)], check=True)
+
+    def mount(self) -> None:
+        command = ["mount", "-o", f"loop{self._options and ',' + self._options}", str(self.image), str(self.place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+
+    def unmount(self) -> None:
+        """In peace: everything reaches the device. Nobody may have anything open."""
+        subprocess.run(["umount", str(self.place)], check=True)
+
+    def save(self, to: Path) -> None:
+        """Keep the content as it is, in peace."""
+        self.unmount()
+        _copy(self.image, to)
+        self.mount()
+
+    def restore(self, saved: Path) -> None:
+        self.unmount()
+        _copy(saved, self.image)
+        self.mount()
+
+    def cut(self) -> None:
+        """Cut the power, and switch it on again: what the device had not got is gone."""
+        survived = self.image.with_suffix(".survived")
+        _copy(self.image, survived)
+        self.unmount()
+        survived.replace(self.image)
+        self.mount()
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(source), str(target)], check=True)

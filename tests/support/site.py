@@ -99,8 +99,8 @@ Shape = dict[str, tuple[object, ...]]
 
 @dataclass(eq=False)
 class Site:
-    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts``, ``port`` and ``root``
-    may be changed before :meth:`init_slave`; no ``known_hosts`` leaves it to the defaults."""
+    """``directory`` is the test's own; ``source`` in it is where the admin makes images. ``known_hosts``, ``port``, ``root`` and
+    ``state_directory`` may be changed before :meth:`init_slave`; no ``known_hosts`` leaves it to the defaults."""
 
     directory: Path
     sshd: Sshd
@@ -119,6 +119,7 @@ class Site:
         self.known_hosts: Path | None = self.sshd.known_hosts
         self.port = self.sshd.port
         self.root = self.directory / "root"
+        self.state_directory: Path | None = None
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory / "home"),
@@ -142,7 +143,7 @@ class Site:
 
     @property
     def state(self) -> Path:
-        return self.directory / "slave-state"
+        return self.state_directory or self.directory / "slave-state"
 
     def password_flags(self) -> list[str]:
         return ["--password-file", str(self.directory / "password")] if self.place.password else []

@@ -17,6 +17,9 @@ WRITES = ("write", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "ftrunc
 SYNCS = ("fsync", "fdatasync")
 NAMES = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "linkat", "symlinkat")
 
+CHANGING = (*WRITES[1:], *SYNCS, *NAMES)
+"""Calls that change the disk, but for ``write``, which standard output has, too."""
+
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 
 
@@ -45,17 +48,18 @@ def read_trace(log: Path) -> list[Call]:
     return [Call(int(match[1]), match[2], match[3]) for match in found if match]
 
 
-def points(calls: Sequence[Call], below: Sequence[Path]) -> list[tuple[str, int]]:
-    """(call, n): every place where a run can be killed by ``inject=call:signal=KILL:when=n``, which counts each thread's calls.
-    Only calls from the first one that touches a file ``below`` on."""
+def points(calls: Sequence[Call], below: Sequence[Path], *, only: bool = False) -> list[tuple[str, int]]:
+    """(call, n): every place where a run can be hit by ``inject=call:…:when=n``, which counts each thread's calls.
+    Only calls from the first one that touches a file ``below`` on; with ``only``, just those that touch one."""
     paths = [str(path) for path in below]
     counts: Counter[tuple[int, str]] = Counter()
     found: dict[tuple[str, int], None] = {}
     begun = False
     for call in calls:
         counts[call.thread, call.name] += 1
-        begun = begun or any(path in call.text for path in paths)
-        if begun:
+        touches = any(path in call.text for path in paths)
+        begun = begun or touches
+        if touches or (begun and not only):
             found[call.name, counts[call.thread, call.name]] = None
     return list(found)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -89,37 +87,3 @@ def test_E13_names_and_notes_of_odd_characters(catalog: str, make_site: MakeSite
     assert digest(site.root / name) == digest(image)
     assert good(site.slave("--json", "show", name, "--remote")).of("version")[1]["note"] == note
     assert [row[0] for row in good(site.slave("list", "--from-file", "-", input=name + "\n")).rows] == [name]
-
-
-def test_C21_C22_links_to_and_readers_of_the_old_version_keep_it(make_site: MakeSite) -> None:
-    """While versions come and go, a reader that opens the image by its name sees only whole published ones."""
-    site = make_site()
-    image, live = site.put("image", content("C22/0", 300_000)), site.root / "image"
-    site.publish(image)
-    site.sync()
-    published, seen = {digest(image)}, set()
-    first = digest(live)
-    (site.root / "link").hardlink_to(live)
-    stop = threading.Event()
-
-    def read() -> None:
-        while not stop.wait(0.01):
-            with live.open("rb") as file:
-                seen.add(hashlib.file_digest(file, "sha256").hexdigest())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        with live.open("rb") as opened:
-            for turn in range(1, 4):
-                site.put("image", content(f"C22/{turn}", 300_000))
-                published.add(digest(image))
-                site.publish(image)
-                site.sync()
-            assert hashlib.file_digest(opened, "sha256").hexdigest() == first
-    finally:
-        stop.set()
-        reader.join()
-    assert seen <= published
-    assert len(seen) > 1
-    assert digest(site.root / "link") == first
