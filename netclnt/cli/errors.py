@@ -122,6 +122,19 @@ def _storage_hint(error: e.StorageFailed) -> str:
     return f"look at it: ls -ld {safe(error.path)}"
 
 
+def _incompatible(error: e.Incompatible) -> Words:
+    if error.what in _PROGRAMS:
+        return f"The {safe(error.what)} cannot be used: {safe(error.found)}.", f"it must have {safe(error.supported)}"
+    return (
+        f"The {safe(error.what)} has version {safe(error.found)}; this netclnt reads {safe(error.supported)}.",
+        "install the release of netclnt that belongs to it: netclnt --version",
+    )
+
+
+_PROGRAMS = ("SSH server", "SFTP server", "ssh program")
+"""What is incompatible by what it can do, not by a version of its format."""
+
+
 def _behind(error: e.CatalogBehindStore) -> Words:
     return (
         f"The store is at generation {error.store_generation}, the catalog only at {error.catalog_generation}: "
@@ -218,10 +231,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         f"Another program held the ledger {safe(x.path)} for {human_seconds(x.seconds)}.",
         f"find it: fuser -v {safe(x.path)}",
     ),
-    e.Incompatible: lambda x: (
-        f"The {safe(x.what)} has version {safe(x.found)}; this netclnt reads {safe(x.supported)}.",
-        "install the release of netclnt that belongs to it: netclnt --version",
-    ),
+    e.Incompatible: _incompatible,
     e.CatalogBehindStore: _behind,
     e.BrakeApplied: _brake_applied,
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),

@@ -23,7 +23,7 @@ from netclnt.errors import (
     Unreachable,
 )
 from netclnt.model import Bytes
-from netclnt.sftp import hostkeys, identity
+from netclnt.sftp import algorithms, hostkeys, identity
 from netclnt.sftp.address import Parent
 from netclnt.sftp.buffers import Pieces, Pipe, ReadAhead
 from netclnt.sftp.hostkeys import Verdict
@@ -32,7 +32,6 @@ from netclnt.sftp.packets import Packets
 from netclnt.sftp.shown import ShownKey
 from netclnt.sftp.transport import WHAT
 
-_FIRST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _WINDOW = 32 * 1024 * 1024
 _PACKET = 128 * 1024
 _KEEPALIVE = 15
@@ -147,8 +146,11 @@ class ParamikoTransport:
             patience = self._timeout * _PATIENCE
             ssh.banner_timeout = ssh.handshake_timeout = ssh.auth_timeout = ssh.channel_timeout = patience
             options = ssh.get_security_options()
-            options.ciphers = _preferring(_FIRST_CIPHERS, options.ciphers)
-            options.key_types = _preferring(hostkeys.algorithms(known_types), options.key_types)
+            options.kex = algorithms.allowed(algorithms.KEY_EXCHANGES, options.kex)
+            options.ciphers = algorithms.allowed(algorithms.CIPHERS, options.ciphers)
+            options.digests = algorithms.allowed(algorithms.MACS, options.digests)
+            first = hostkeys.algorithms(known_types)
+            options.key_types = algorithms.allowed(algorithms.HOST_KEYS, options.key_types, first=first)
             self._ssh = ssh
             ssh.start_client()
             ssh.set_keepalive(_KEEPALIVE)
@@ -229,12 +231,6 @@ class ParamikoTransport:
 
     def _broken(self, cause: str) -> NetclntError:
         return LineBroken(what=WHAT, address=self._address, cause=cause)
-
-
-def _preferring(first: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
-    """``offered`` with those of ``first`` that are in it moved to the front."""
-    front = [name for name in first if name in offered]
-    return (*front, *(name for name in offered if name not in front))
 
 
 def _load(path: str) -> paramiko.PKey:

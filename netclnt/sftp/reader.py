@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from netclnt.errors import Damaged, ForbiddenValue, NetclntError, SourceMissing
+from netclnt.errors import Damaged, NetclntError, SourceMissing
 from netclnt.model import SIZE_MAX, Range, check_range
 from netclnt.naming import check_path
 from netclnt.pacing import Pace
@@ -18,6 +18,7 @@ from netclnt.sftp.address import Parent
 from netclnt.sftp.flow import READ_MIN, Flow, Mark
 from netclnt.sftp.session import Session
 from netclnt.sftp.transport import Transport
+from netclnt.sftp.wholefile import WholeFiles
 from netclnt.sftp.wire import READ_MAX, Answer, Limits, Nonsense, Status, StatusCode, bytes_on_the_line
 
 R = TypeVar("R", bound=Range)
@@ -127,6 +128,14 @@ class SftpSource:
         self._reads = 0
         self._asked = 0
         self._bytes_received = 0
+        self._whole = WholeFiles(
+            self._session,
+            self._pace,
+            longest=self._longest,
+            wait=partial(self._take, 0),
+            received=self._count,
+            refused=self._refused,
+        )
 
     @property
     def address(self) -> str:
@@ -150,7 +159,7 @@ class SftpSource:
         self._start()
         self._forget(path)
         try:
-            return self._whole(path, limit)
+            return self._whole.read(path, self._parent.path(path), limit=limit)
         except Nonsense as error:
             raise self._session.broken(error) from error
         finally:
@@ -248,7 +257,7 @@ class SftpSource:
     def _answered(self, piece: _Read, mark: Mark, answer: Answer) -> None:
         match answer:
             case wire.Data(size=size) if 0 < size <= piece.length:
-                self._bytes_received += size
+                self._count(size)
                 self._flow.received(mark, size)
                 piece.owner.add(piece.offset, answer)
                 self._asked -= size
@@ -261,9 +270,12 @@ class SftpSource:
             case Status() if answer.code is not StatusCode.OK:
                 self._fail(piece, self._refused(piece.file.path, answer))
             case _:
-                raise Nonsense(f"{_described(answer)} in answer to a READ of {piece.length} bytes")
+                raise Nonsense(f"{wire.described(answer)} in answer to a READ of {piece.length} bytes")
         self._drop(piece)
         self._session.progress()
+
+    def _count(self, size: int) -> None:
+        self._bytes_received += size
 
     def _fail(self, piece: _Read, error: NetclntError) -> None:
         if piece.owner.work.error is None:
@@ -318,14 +330,14 @@ class SftpSource:
                     self._fail(piece, error)
                     self._drop(piece)
             case _:
-                raise Nonsense(f"{_described(answer)} in answer to an OPEN")
+                raise Nonsense(f"{wire.described(answer)} in answer to an OPEN")
 
     def _refused(self, path: str, status: Status) -> NetclntError:
         """The error for a file that the server does not give."""
         if status.code is StatusCode.EOF:
             return Damaged(what="file of the store", where=path, problem="it ends too early")
         if status.code not in _OF_THE_FILE:
-            raise Nonsense(_described(status))
+            raise Nonsense(wire.described(status))
         for name in list(self._files):  # the store has changed, so that other open files may be old ones too
             self._forget(name)
         return SourceMissing(path=path, cause=status.message or status.code.name)
@@ -352,70 +364,4 @@ class SftpSource:
             self._open -= 1
 
     def _close_handle(self, handle: bytes) -> None:
-        self._session.ask(partial(wire.close, handle=handle), _ignored)
-
-    # --- small files
-
-    def _whole(self, path: str, limit: int) -> bytes:
-        opened = self._session.call(partial(wire.open_file, path=self._parent.path(path)))
-        match opened:
-            case wire.Handle(handle=handle):
-                try:
-                    return self._content(path, handle, limit)
-                finally:
-                    self._close_handle(handle)
-            case Status() if opened.code is not StatusCode.OK:
-                raise self._refused(path, opened)
-        raise Nonsense(f"{_described(opened)} in answer to an OPEN")
-
-    def _content(self, path: str, handle: bytes, limit: int) -> bytes:
-        """A file's content: its size is asked and its beginning read in one round trip."""
-        facts: list[Answer] = []
-        self._session.ask(partial(wire.fstat, handle=handle), facts.append)
-        answer = self._session.call(self._next_read(handle, 0, limit))
-        while not facts:
-            self._session.pump()
-        size = facts[0].size or 0 if isinstance(facts[0], wire.Attributes) else 0
-        content = bytearray()
-        while True:
-            data = self._payload(path, answer, limit + 1 - len(content))
-            self._pace.charge(bytes_on_the_line(len(data)))
-            content += data
-            largest = max(len(content), size)
-            if largest > limit:
-                raise ForbiddenValue(what=f"size of {path}", value=str(largest), rule=f"at most {limit} bytes")
-            if not data or len(content) == size:
-                break
-            self._take(0)
-            answer = self._session.call(self._next_read(handle, len(content), limit))
-        if len(content) < size:
-            raise Damaged(what="file of the store", where=path, problem=f"it ends after {len(content)} of {size} bytes")
-        return bytes(content)
-
-    def _next_read(self, handle: bytes, offset: int, limit: int) -> Callable[[int], bytes]:
-        return partial(wire.read, handle=handle, offset=offset, length=min(self._longest(), limit + 1 - offset))
-
-    def _payload(self, path: str, answer: Answer, asked: int) -> bytes:
-        """Empty at the end of the file."""
-        match answer:
-            case wire.Data(size=size) if 0 < size <= asked:
-                self._bytes_received += size
-                return b"".join(answer.parts)
-            case Status(code=StatusCode.EOF):
-                return b""
-            case Status() if answer.code is not StatusCode.OK:
-                raise self._refused(path, answer)
-        raise Nonsense(f"{_described(answer)} in answer to a READ of {asked} bytes")
-
-
-def _ignored(_: Answer) -> None:
-    """A CLOSE matters to nobody."""
-
-
-def _described(answer: Answer) -> str:
-    match answer:
-        case wire.Data(size=size):
-            return f"{size} bytes of DATA"
-        case Status(code=code):
-            return f"STATUS {code.name}"
-    return type(answer).__name__.upper()
+        self._session.ask(partial(wire.close, handle=handle), wire.ignored)

@@ -118,6 +118,19 @@ class ExtendedReply:
 Answer = Status | Handle | Data | Attributes | ExtendedReply
 
 
+def ignored(_: Answer) -> None:
+    """For an answer that matters to nobody, as that to a CLOSE."""
+
+
+def described(answer: Answer) -> str:
+    match answer:
+        case Data(size=size):
+            return f"{size} bytes of DATA"
+        case Status(code=code):
+            return f"STATUS {code.name}"
+    return type(answer).__name__.upper()
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What ``limits@openssh.com`` tells; 0 stands for "no limit told"."""

@@ -218,10 +218,23 @@ def test_D9_a_login_banner_is_no_trouble_and_text_in_the_stream_is_told(make_ssh
     assert "Welc" in caught.value.found
 
 
-def test_D22_only_weak_algorithms_are_told_and_not_retried(make_sshd, reach, transport):
-    server = make_sshd(["KexAlgorithms diffie-hellman-group1-sha1"])
-    with pytest.raises(Incompatible):
-        head(reach(server, retry_budget=60))
+WEAK = {
+    "key exchange": ["KexAlgorithms diffie-hellman-group1-sha1,diffie-hellman-group14-sha1"],
+    "cipher": ["Ciphers aes128-cbc,3des-cbc"],
+    "MAC": ["Ciphers aes128-ctr", "MACs hmac-md5"],
+    "host key": ["HostKeyAlgorithms ssh-rsa", "HostKey {directory}/rsa"],
+}
+
+
+@pytest.mark.parametrize("what", WEAK)
+def test_D22_only_weak_algorithms_are_told_and_not_retried(make_sshd, reach, tmp_path, what):
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", tmp_path / "rsa"], check=True)
+    server = make_sshd([option.format(directory=tmp_path) for option in WEAK[what]])
+    events: list[Retried] = []
+    with pytest.raises(Incompatible) as caught:
+        head(reach(server, retry_budget=60, observer=events.append))
+    assert events == []
+    assert re.search("kex|key exchange|cipher|mac|host key", caught.value.found, re.IGNORECASE)
 
 
 def test_D8_refused_connections_mean_fewer(make_sshd, reach, store):
@@ -281,7 +294,7 @@ def test_D1_D6_killed_sessions_are_resumed_without_losing_or_repeating(make_sshd
 
 def test_D4_a_frozen_session_passes_the_deadline(make_sshd, reach):
     server = make_sshd()
-    source = reach(server, timeout=0.6)
+    source = reach(server, timeout=2)
     fetch = source.fetch(ranges() * 10)
     next(fetch)
     server.signal_sessions(signal.SIGSTOP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from netclnt.cli import edges
@@ -26,6 +28,10 @@ COLUMNS = (
 )
 
 
+LOOK_SECONDS = 20.0
+"""How long a look is worth waiting for the line, unless told so: a sync has more to lose than somebody who just asks."""
+
+
 @declare(
     "diff",
     examples=["netclnt diff", "netclnt diff 'debian/*' && echo up to date"],
@@ -33,7 +39,7 @@ COLUMNS = (
         PATTERNS,
         *FROM_FILE,
         click.Option(["--exit-zero"], is_flag=True, help="Exit 0 also when there are changes."),
-        *config_flags(SlaveConfig, "channel", "catalog", "parent", "max_retire"),
+        *config_flags(SlaveConfig, "channel", "catalog", "parent", "max_retire", "timeout", "retry_budget"),
     ],
 )
 def command(
@@ -44,6 +50,8 @@ def command(
     Columns: action (new, update, replace-foreign, retire, pinned), kind, name, local version, offered version, size, note."""
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
+    if flags["retry_budget"] is None:
+        config = replace(config, retry_budget=min(config.retry_budget, LOOK_SECONDS))
 
     def observe(event: Event) -> None:
         if not isinstance(event, Changed):  # told below, with more in it
