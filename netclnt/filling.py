@@ -23,7 +23,11 @@ from netclnt.predecessor import BaseBlock, Predecessor, Range
 from netclnt.protocols import PackWriter, Store
 
 _SAVED_MIN = 8
-"""A delta frame is worth its place if it saves one part in so many of what the plain one takes, its base's ids included."""
+"""A delta frame is worth its place if it saves one part in so many of what the plain one takes, less its base's ids."""
+
+_QUICK_LEVEL = 3
+_MUCH_LEFT = 0.25
+"""The share of the plain form that a delta frame must take for a level above the quick one to be tried."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,9 +57,17 @@ def encode(frame: NewFrame, *, level: int, predecessor: Predecessor | None) -> E
     """Compress a frame, for itself and against its base. Any thread may."""
     codec, stored = encode_frame(frame.plain, level)
     base = predecessor.read(frame.base) if predecessor and frame.base else None
-    delta = encode_delta(frame.plain, base, level) if base else b""
-    worthwhile = len(stored) - (len(delta) + ID_BYTES * len(frame.base)) >= len(stored) / _SAVED_MIN
-    return Encoded(frame, codec, stored, delta if delta and worthwhile else None)
+    delta = _encode_delta(frame.plain, base, level, len(stored) - ID_BYTES * len(frame.base)) if base else None
+    return Encoded(frame, codec, stored, delta)
+
+
+def _encode_delta(plain: Bytes, base: bytes, level: int, limit: int) -> bytes | None:
+    """The delta form of a frame, if it pays against ``limit`` bytes. Where the base does nearly all the work, a quick level does
+    as well; only where there is more left, the usual one is worth its time."""
+    delta = encode_delta(plain, base, min(level, _QUICK_LEVEL))
+    if limit * _MUCH_LEFT < len(delta) < limit and level > _QUICK_LEVEL:
+        delta = encode_delta(plain, base, level)
+    return delta if len(delta) <= limit - limit / _SAVED_MIN else None
 
 
 class Packs:

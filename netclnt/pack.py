@@ -84,10 +84,9 @@ def encode_frame(plain: Bytes, level: int) -> tuple[int, Bytes]:
 
 
 def encode_delta(plain: Bytes, base: Bytes, level: int) -> bytes:
-    """The stored bytes of a delta frame (codec PREFIX). It takes half the ``level``: the base does most of the work, and what a
-    higher level adds to that is not worth its time."""
+    """The stored bytes of a delta frame (codec PREFIX)."""
     options: dict[int, int] = {
-        zstd.CompressionParameter.compression_level: max(level // 2, _DELTA_LEVEL_MIN),
+        zstd.CompressionParameter.compression_level: max(level, _DELTA_LEVEL_MIN),
         zstd.CompressionParameter.window_log: max((len(base) + len(plain)).bit_length(), _WINDOW_LOG_MIN),
     }
     compressor = zstd.ZstdCompressor(options=options, zstd_dict=_prefix(base))
