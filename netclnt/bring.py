@@ -6,6 +6,7 @@ change nothing outside the slave's state, so that a dry run takes them too.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,11 +14,11 @@ from itertools import accumulate
 from netclnt.assemble import Work, assemble
 from netclnt.bases import Bases, find_bases
 from netclnt.chunking import check_chunker
-from netclnt.errors import ForbiddenValue, NetclntError, NoSpace
+from netclnt.errors import ForbiddenValue, NetclntError, NoSpace, StorageFailed
 from netclnt.frames import HeldBack, Piece, located
 from netclnt.front import Done
 from netclnt.localmanifests import LocalManifest, Manifests
-from netclnt.model import Blocks
+from netclnt.model import Blocks, EntryType
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
 from netclnt.planning import Planned, plan_pages
@@ -50,7 +51,7 @@ class Line:
 class Staging:
     """A stage that is prepared. ``resumed`` says that files were there already; ``complete`` are the pages that the journal
     vouches for; ``cloned`` says that the first seed's file is shared at equal offsets; ``settled`` are the files that are second
-    names of live ones."""
+    names of live ones; ``to_make`` is the number of files that are not there yet."""
 
     stage: Stage
     plain: PlainStage
@@ -58,6 +59,7 @@ class Staging:
     complete: Collection[int]
     cloned: bool
     settled: Settled
+    to_make: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,18 @@ def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], ba
     entries = manifest.entries  # refused, if they are to be, before there is anything in staging
     stage = root.stage(manifest.digest)
     try:
-        resumed = any(stage.prepare(entries))
+        there = stage.prepare(entries)
+        resumed = any(there)
         plain = PlainStage(stage, manifest.layout)
         cloned = not resumed and not manifest.head.tree and base is not None and plain.clone(base.seed)
         same = unchanged(base.seed.entries, entries, base.facts) if base is not None and base.facts else ()
-        settled = Settled(manifest.layout, stage.link(base.name, same) if base is not None and manifest.head.tree else ())
+        linked = stage.link(base.name, same) if base is not None and manifest.head.tree else ()
+        settled = Settled(manifest.layout, linked)
     except BaseException:
         stage.close()
         raise
-    return Staging(stage, plain, resumed, journal if resumed else (), cloned, settled)
+    to_make = sum(entry.type is EntryType.FILE for entry in entries) - sum(there) - len(linked) - cloned
+    return Staging(stage, plain, resumed, journal if resumed else (), cloned, settled, to_make)
 
 
 def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Staging | None) -> Plan:
@@ -151,11 +156,15 @@ def make_plan(manifest: LocalManifest, seeds: Seeds, line: Line, staging: Stagin
     return Plan(pages, locations, bases, _frame_bytes(manifest, pages, locations, bases), reuse, write, blocks_missing)
 
 
-def check_space(root: Root, needed: int, *, path: str) -> None:
-    """Raise NoSpace unless so many bytes fit."""
+def check_space(root: Root, needed: int, *, files: int, path: str) -> None:
+    """Raise NoSpace unless so many bytes fit, StorageFailed unless so many files do."""
     free = root.free()
     if needed > free:
         raise NoSpace(path=path, needed=needed, free=free)
+    free_files = root.free_files()
+    if free_files is not None and files > free_files:
+        cause = f"no free inodes: {files} are needed, {free_files} are left"
+        raise StorageFailed(action="create", path=path, errno=errno.ENOSPC, cause=cause)
 
 
 def fill(

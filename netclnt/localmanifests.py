@@ -144,7 +144,8 @@ class Manifests:
         return manifest
 
     def write(self, digest: str, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> LocalManifest:
-        """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all."""
+        """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all, and durable: the ledger will
+        refer to it, and without it neither a skip nor a verify can do."""
         path = self._path(digest)
         temporary = path.with_suffix(f".{os.getpid()}.new")  # a dry run may be fetching the same one
         end = 0
@@ -156,8 +157,18 @@ class Manifests:
                     end = max(end, offset + len(data))
                 file.seek(end)
                 file.write(head_bytes.to_bytes(_TRAILER_BYTES, "big"))
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(path)
+            self._sync_names()
         return LocalManifest(path, digest)
+
+    def _sync_names(self) -> None:
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def digests(self) -> list[str]:
         """Of all manifests that are here."""

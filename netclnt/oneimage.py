@@ -214,7 +214,7 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) ->
             slave.ledger.journal_clear(manifest.digest)
         plan = make_plan(manifest, seeds, line, staging)
         _tell_plan(job, plan)
-        check_space(slave.root, plan.bytes_write, path=slave.root_path)
+        check_space(slave.root, plan.bytes_write, files=staging.to_make, path=slave.root_path)
         follower = _Follower(job, manifest, staging)
         wanted = Wanted(job.version.name, job.version.manifest, job.version.head_bytes)
         with follower:

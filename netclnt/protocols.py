@@ -313,3 +313,6 @@ class Root(Protocol):
 
     def free(self) -> int:
         """Bytes that may still be written to this file system by this user."""
+
+    def free_files(self) -> int | None:
+        """Files that may still be made on this file system by this user; None where they are not counted."""

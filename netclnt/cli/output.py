@@ -43,7 +43,9 @@ class Output:
         try:
             self.stderr.write(line + "\n")
             self.stderr.flush()
-        except (OSError, ValueError):
+        except OSError:
+            _silence(2)
+        except ValueError:  # closed
             return
 
 
@@ -64,9 +66,13 @@ def failure(error: OSError) -> OutputClosed | StorageFailed:
 
 def silence_stdout() -> None:
     """Let what is still buffered go nowhere, so that the interpreter does not fail on it a second time at its end."""
+    _silence(1)
+
+
+def _silence(stream: int) -> None:
     try:
         descriptor = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(descriptor, 1)
+        os.dup2(descriptor, stream)
         os.close(descriptor)
     except OSError:
         return

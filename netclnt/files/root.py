@@ -172,6 +172,11 @@ class DirectoryRoot:
             space = os.fstatvfs(self._area.root)
         return space.f_bavail * space.f_frsize
 
+    def free_files(self) -> int | None:
+        with reported("look at", self._area.path):
+            space = os.fstatvfs(self._area.root)
+        return space.f_favail if space.f_files else None
+
     # --- inside
 
     @contextmanager

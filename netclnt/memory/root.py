@@ -48,12 +48,14 @@ class MemoryRoot:
     """:class:`netclnt.protocols.Root` without a disk.
 
     ``live`` holds the admin's and the images' nodes by their path in the root. ``capacity`` bounds the bytes of everything
-    together; None is no bound. ``faults`` maps a method's name (of the root or of a stage) to an error that its next call raises.
+    together, ``inodes`` the files that may still be made; None is no bound. ``faults`` maps a method's name (of the root or of a
+    stage) to an error that its next call raises.
     """
 
     def __init__(self, *, capacity: int | None = None) -> None:
         self.live: Tree = {}
         self.capacity = capacity
+        self.inodes: int | None = None
         self.faults: dict[str, NetclntError] = {}
         self._staged: dict[str, Tree] = {}
         self._kept: dict[str, Tree] = {}
@@ -171,6 +173,9 @@ class MemoryRoot:
         trees = [self.live, *self._staged.values(), *self._kept.values()]
         used = {node.inode: len(node.data) - _holes(node.data) for tree in trees for node in tree.values()}
         return max(0, self.capacity - sum(used.values()))
+
+    def free_files(self) -> int | None:
+        return self.inodes
 
     # --- inside
 

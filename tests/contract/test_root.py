@@ -276,6 +276,8 @@ def test_files_are_those_of_the_root_but_not_of_its_work_area(bench: Bench) -> N
 
 def test_free_is_told(root: Root) -> None:
     assert root.free() > 0
+    files = root.free_files()
+    assert files is None or files > 0
 
 
 # --- staging
