@@ -139,13 +139,15 @@ def narrow_line(kilobits: int, *, queue_milliseconds: int = 100) -> Iterator[Lin
 
 
 @contextmanager
-def long_line(*, round_trip: float, megabits: int, queue_seconds: float = 0.1, trace: Path | None = None) -> Iterator[Line]:
+def long_line(
+    *, round_trip: float, megabits: int, queue_seconds: float = 0.1, trace: Path | None = None, loss: float = 0.0
+) -> Iterator[Line]:
     """A line with a ``round_trip`` in seconds, and a rate in each direction.
 
     The kernel here need not have ``netem``: a process of ours carries the packets from one end's tunnel device to the
     other's, each after its time, so that TCP is the kernel's own from end to end. A queue of ``queue_seconds`` is before the
-    rate; what comes on top is dropped. ``trace`` receives a line for each packet, as :mod:`tests.support.relay` says. Raises
-    Missing.
+    rate; what comes on top is dropped, and so is a share of ``loss`` of all packets. ``trace`` receives a line for each packet,
+    as :mod:`tests.support.relay` says. Raises Missing.
     """
     with _pair() as line, ExitStack() as opened:
         tunnels = [opened.enter_context(closing(_Tunnel(end))) for end in (line.master, line.slave)]
@@ -153,7 +155,7 @@ def long_line(*, round_trip: float, megabits: int, queue_seconds: float = 0.1, t
             end.run("ip", "link", "set", DEVICE, "up", "txqueuelen", "10000")
             end.run("ip", "address", "add", end.address, "peer", other.address, "dev", DEVICE)
         numbers = [str(tunnel.descriptor) for tunnel in tunnels]
-        rules = [str(round_trip / 2), str(megabits * 125_000), str(queue_seconds), str(trace or "")]
+        rules = [str(round_trip / 2), str(megabits * 125_000), str(queue_seconds), str(trace or ""), str(loss)]
         relay = subprocess.Popen(
             [sys.executable, "-m", "tests.support.relay", *numbers, *rules],
             pass_fds=[tunnel.descriptor for tunnel in tunnels],

@@ -1,7 +1,8 @@
 """A line as a process: packets of two tunnel devices, each carried to the other end after its time on the line.
 
-``python -m tests.support.relay FD FD DELAY RATE QUEUE TRACE`` with descriptors of tunnel devices that speak ``virtio_net_hdr``;
-seconds of delay in one direction, bytes a second, seconds of queue, a file or nothing. It ends when its standard input does.
+``python -m tests.support.relay FD FD DELAY RATE QUEUE TRACE LOSS`` with descriptors of tunnel devices that speak
+``virtio_net_hdr``; seconds of delay in one direction, bytes a second, seconds of queue, a file or nothing, the share of packets
+to drop (one may stand for several segments; always the same ones are dropped). It ends when its standard input does.
 Each line of the trace is: when the packet came (seconds of the monotonic clock), ``>`` from the first end or ``<`` from the
 second, the port of the TCP connection's first end, that of the second, ``S`` for a SYN (else ``-``), and the bytes of payload.
 """
@@ -9,6 +10,7 @@ second, the port of the TCP connection's first end, that of the second, ``S`` fo
 from __future__ import annotations
 
 import os
+import random
 import select
 import struct
 import sys
@@ -38,15 +40,16 @@ class Direction:
     mark: str
     free: float = 0.0
     under_way: deque[tuple[float, bytes]] = field(default_factory=deque)
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
 
-    def take(self, now: float, delay: float, rate: float, queue: float, trace: TextIO | None) -> None:
+    def take(self, now: float, delay: float, rate: float, queue: float, trace: TextIO | None, loss: float = 0.0) -> None:
         """All packets that are there, each put on the line, or dropped when too many are before it."""
         with suppress(BlockingIOError):
             while packet := os.read(self.source, _PACKET_MAX):
                 if trace is not None:
                     trace.write(told(packet, now, self.mark))
                 start = max(now, self.free)
-                if start - now > queue:
+                if start - now > queue or self.chance.random() < loss:
                     continue
                 self.free = start + wire_bytes(packet) / rate
                 self.under_way.append((self.free + delay, packet))
@@ -84,6 +87,7 @@ def told(packet: bytes, now: float, mark: str) -> str:
 def main() -> None:
     one, other = map(int, sys.argv[1:3])
     delay, rate, queue = map(float, sys.argv[3:6])
+    loss = float(sys.argv[7])
     directions = {one: Direction(one, other, ">"), other: Direction(other, one, "<")}
     with ExitStack() as opened:
         trace = opened.enter_context(Path(sys.argv[6]).open("w")) if sys.argv[6] else None
@@ -91,7 +95,7 @@ def main() -> None:
         while 0 not in ready:
             now = time.monotonic()
             for direction in directions.values():
-                direction.take(now, delay, rate, queue, trace)
+                direction.take(now, delay, rate, queue, trace, loss)
                 direction.deliver(now)
             due = [direction.under_way[0][0] for direction in directions.values() if direction.under_way]
             wait = max(0.0, min(due) - time.monotonic()) if due else None
