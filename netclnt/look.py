@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -16,11 +16,16 @@ from netclnt.protocols import Facts, Root
 
 def is_as_recorded(root: Root, ledger: Ledger, manifests: Manifests, held: Held) -> bool:
     """Whether an image looks as it did when it was recorded, and its manifest is at hand."""
-    return not held.damaged and held.manifest in manifests and _looks_as_recorded(root, held.name, ledger.facts(held.name))
+    return not held.damaged and held.manifest in manifests and looks_as_recorded(root, held.name, ledger.facts(held.name))
 
 
-def _looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
-    """Whether every path of an image has the size, mtime and inode it was recorded with."""
+def _is_at_its_place(root: Root, ledger: Ledger, manifests: Manifests, held: Held) -> bool:
+    """Whether what lies at an image's place is what was shown there, whatever happened inside it since."""
+    return not held.damaged and held.manifest in manifests and looks_as_recorded(root, held.name, ledger.facts(held.name, ""))
+
+
+def looks_as_recorded(root: Root, name: str, facts: Mapping[str, Facts]) -> bool:
+    """Whether every one of these paths of an image has the size, mtime and inode it was recorded with, and there are any."""
     paths = list(facts)
     try:
         return bool(paths) and list(root.facts(name, paths)) == [facts[path] for path in paths]
@@ -81,12 +86,13 @@ class Rechecked:
         return replace(self.held, damaged=self.facts is None)
 
 
-def recheck(root: Root, ledger: Ledger, manifests: Manifests) -> list[Rechecked]:
-    """Hash every image that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again."""
+def recheck(root: Root, ledger: Ledger, manifests: Manifests, *, replaced: Collection[str] = ()) -> list[Rechecked]:
+    """Hash every image that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again. Of
+    those that are to be ``replaced`` only the place is looked at: whoever takes something over from them looks at that."""
     return [
         Rechecked(held, _facts_if_whole(root, manifests, held))
         for held in ledger.held()
-        if not is_as_recorded(root, ledger, manifests, held)
+        if not (_is_at_its_place if held.name in replaced else is_as_recorded)(root, ledger, manifests, held)
     ]
 
 

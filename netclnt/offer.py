@@ -83,12 +83,14 @@ def look_at_offer(
         versions, refused = _read_versions(catalog, state, slave)
     finally:
         questions.close()
-    rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests)}
+    chosen = slave.selection if selection is None else selection
+    names_refused = {each.name for each in refused}
+    taken = [each for each in versions if each in slave.selection and each in chosen and each.name not in names_refused]
+    others = _replaced(slave.ledger.held(), taken)
+    rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests, replaced=others)}
     if write:
         record(slave.ledger, rechecked.values())
     observer(Catalog(generation=state.generation, images=len(versions)))
-    chosen = slave.selection if selection is None else selection
-    names_refused = {each.name for each in refused}
     changes = diff(
         [version for version in versions if version in slave.selection and version.name not in names_refused],
         [
@@ -164,6 +166,12 @@ def _check_identity(slave: Slave, state: CatalogState) -> None:
 
 def _is_as_recorded(slave: Slave, held: Iterable[Held]) -> bool:
     return all(is_as_recorded(slave.root, slave.ledger, slave.manifests, image) for image in held)
+
+
+def _replaced(held: Iterable[Held], taken: Iterable[Version]) -> set[str]:
+    """The names of the images that another version takes the place of."""
+    offered = {version.name: version.manifest for version in taken}
+    return {image.name for image in held if not image.pinned and offered.get(image.name, image.manifest) != image.manifest}
 
 
 def _is_foreign(slave: Slave, name: str) -> bool:

@@ -26,7 +26,7 @@ from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
 from netclnt.ledger import Held, Kept, Ledger
 from netclnt.localmanifests import LocalManifest
-from netclnt.look import as_sealed, facts_if_whole, take_facts
+from netclnt.look import as_sealed, facts_if_whole, looks_as_recorded, take_facts
 from netclnt.model import CatalogState, Version
 from netclnt.protocols import Facts
 from netclnt.room import make_room
@@ -79,8 +79,9 @@ def bring_image(job: Job) -> ImageDone:
             result, reused = "recorded", 0
         else:
             _refuse_foreign(job)
-            reused, sealed = _assemble(job, manifest)
-            _show(job, manifest, sealed)
+            before = _facts_of_shown(job)
+            reused, sealed = _assemble(job, manifest, before)
+            _show(job, manifest, as_sealed(manifest.entries, sealed), before)
             result = "updated"
     seconds = job.slave.monotonic() - began
     fetched = job.slave.source.bytes_received - received
@@ -172,19 +173,19 @@ def _line_rate(ledger: Ledger) -> float | None:
 # --- steps 1 and 2: staging
 
 
-def _assemble(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
+def _assemble(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> tuple[int, Sequence[Facts]]:
     """Complete and seal the version in staging; returns the bytes reused, and how its entries looked when they were sealed."""
     try:
-        return _assemble_from_seeds(job, manifest)
+        return _assemble_from_seeds(job, manifest, before)
     except NoSpace as error:
         if not make_room(job.slave, error, name=job.version.name, digest=manifest.digest):
             raise
-    return _assemble_from_seeds(job, manifest)  # planned anew: what went may have been a seed
+    return _assemble_from_seeds(job, manifest, before)  # planned anew: what went may have been a seed
 
 
-def _assemble_from_seeds(job: Job, manifest: LocalManifest) -> tuple[int, Sequence[Facts]]:
+def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> tuple[int, Sequence[Facts]]:
     with _seeds(job, staged=True) as (seeds, shown):
-        base = Base(job.version.name, shown, _facts_of_shown(job)) if shown is not None else None
+        base = Base(job.version.name, shown, before) if shown is not None else None
         with suppress(SourceMissing, ContentMismatch):
             return _fill(job, manifest, seeds, base)
         # Once more: with locations read anew, as packs may have been put together; and by looking at what lies in staging, as
@@ -266,19 +267,28 @@ class _Follower:
 # --- steps 3 to 5: show and record
 
 
-def _show(job: Job, manifest: LocalManifest, sealed: Sequence[Facts]) -> None:
+def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before: Mapping[str, Facts]) -> None:
     slave, name = job.slave, job.version.name
     if not job.still_offered(job.version):
         raise SupersededError
     held = slave.ledger.get(name)
     keep = held.manifest if held and slave.keep and not held.damaged and held.manifest != manifest.digest else None
+    if before and not _is_untouched(job, before, sealed):
+        keep = None
     if keep is not None and keep in slave.root.kept():
         slave.root.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
     # A change behind the seal must show: only of the image itself counts how it looks at its place, as a directory may look
     # otherwise once it has moved.
-    _record(job, as_sealed(manifest.entries, sealed) | take_facts(slave.root, name, manifest.entries[:1]))
+    _record(job, {**sealed, **take_facts(slave.root, name, manifest.entries[:1])})
+
+
+def _is_untouched(job: Job, before: Mapping[str, Facts], sealed: Mapping[str, Facts]) -> bool:
+    """Whether the version that is shown still looks as it did when it was recorded, and is worth keeping. What was taken over
+    unread was looked at for the seal."""
+    rest = {path: facts for path, facts in before.items() if (now := sealed.get(path)) is not facts and now != facts}
+    return looks_as_recorded(job.slave.root, job.version.name, rest)
 
 
 def _record(job: Job, facts: Mapping[str, Facts]) -> None:

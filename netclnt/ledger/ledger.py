@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -93,22 +95,23 @@ class Ledger:
         with self._database.believed():
             return _held(rows[0]) if rows else None
 
-    def facts(self, name: str) -> dict[str, Facts]:
-        """How each path of the image looked when it was recorded; empty for an unknown one."""
-        return dict(self.all_facts(name)).get(name, {})
+    def facts(self, name: str, path: str | None = None) -> dict[str, Facts]:
+        """How each path of the image (or the one path) looked when it was recorded; empty for an unknown one."""
+        return dict(self.all_facts(name, path)).get(name, {})
 
-    def all_facts(self, name: str | None = None) -> Iterator[tuple[str, dict[str, Facts]]]:
-        """Name and facts of each image (or of the one), ordered by name, in one question."""
-        where, parameters = ("", ()) if name is None else (" WHERE held.name = ?", (name,))
+    def all_facts(self, name: str | None = None, path: str | None = None) -> Iterator[tuple[str, dict[str, Facts]]]:
+        """Name and facts of each image (or of the one; or of one path), ordered by name, in one question."""
+        wanted = {column: value for column, value in (("held.name", name), ("fact.path", path)) if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in wanted) or "1"
         rows = self._database.rows(
             "SELECT held.name, fact.path, fact.size, fact.mtime, fact.inode FROM held JOIN fact ON fact.held = held.id"
-            f"{where} ORDER BY held.name",
-            parameters,
+            f" WHERE {where} ORDER BY held.name",
+            tuple(wanted.values()),
         )
         images: dict[str, dict[str, Facts]] = {}
         with self._database.believed():
-            for image, path, size, mtime, inode in rows:
-                images.setdefault(_text(image), {})[_text(path)] = _facts(size, mtime, inode)
+            for image, some in groupby(rows, itemgetter(0)):
+                images[_text(image)] = _all_facts(some)
         yield from images.items()
 
     def record(self, held: Held, facts: Mapping[str, Facts]) -> None:
@@ -233,11 +236,17 @@ def _held(row: tuple[Any, ...]) -> Held:
     return Held(name, Kind(kind), number, manifest, flags[0], size, sha256, generation, shown_at, flags[1], flags[2])
 
 
-def _facts(size: object, mtime: object, inode: object) -> Facts:
-    # SQLite's integers are no larger than 64 bits: only that they are integers is to be checked, for each of perhaps a million
-    if type(size) is not int or type(mtime) is not int or type(inode) is not int or size < 0:
-        raise ForbiddenValue(what="facts", value=repr((size, mtime, inode)), rule="whole numbers")
-    return Facts(size, mtime, inode % (2 * _SIGN))
+def _all_facts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Facts]:
+    """Of one image. Column by column: there may be a million of them."""
+    _, paths, sizes, mtimes, inodes = zip(*rows, strict=True)
+    # SQLite's integers are no larger than 64 bits: only that they are integers is to be checked
+    if set(map(type, chain(sizes, mtimes, inodes))) != {int} or min(sizes) < 0:
+        raise ForbiddenValue(what="facts", value=repr((sizes[:1], mtimes[:1], inodes[:1])), rule="whole numbers")
+    if set(map(type, paths)) != {str}:
+        raise TypeError("a path that is no text")
+    if min(inodes) < 0:
+        inodes = tuple(inode % (2 * _SIGN) for inode in inodes)
+    return dict(zip(paths, map(Facts, sizes, mtimes, inodes), strict=True))
 
 
 def _signed(inode: int) -> int:

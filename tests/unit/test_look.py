@@ -89,3 +89,34 @@ def test_a_change_while_the_content_is_read_shows_the_next_time(world, monkeypat
     monkeypatch.setattr(MemoryRoot, "tree", changed_meanwhile)
     facts = facts_if_whole(world.root, "os", entries)
     assert facts["boot/vmlinuz"] != world.root.facts("os", ["boot/vmlinuz"])[0]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_C20_what_was_changed_in_a_tree_neither_survives_an_update_nor_is_kept(world, change):
+    change(world.root)
+    newer = {"boot/vmlinuz": noise(1), "boot/initrd": noise(2), "etc/empty": b""}
+    world.publish("os", newer, links={"vmlinuz": "boot/vmlinuz"})
+    assert world.sync().changed == [("os", 2)]
+    assert [entry.path for entry in world.root.tree("os")] == [
+        "",
+        "boot",
+        "boot/initrd",
+        "boot/vmlinuz",
+        "etc",
+        "etc/empty",
+        "vmlinuz",
+    ]
+    assert not world.verify()[0].damage
+    assert (world.root.kept(), world.ledger.kept()) == ([], [])
+
+
+def test_an_update_looks_once_at_what_it_replaces(world, monkeypatch):
+    """Only its place is looked at beforehand; what is taken over is looked at on the way, and the rest before it is kept."""
+    looked = []
+    facts = world.root.facts
+    monkeypatch.setattr(world.root, "facts", lambda name, paths: looked.append(list(paths)) or facts(name, paths))
+    world.publish("os", {"boot/vmlinuz": noise(1), "etc/empty": b"no more"}, links={"vmlinuz": "boot/vmlinuz"})
+    assert world.sync().changed == [("os", 2)]
+    assert looked[0] == [""]
+    assert all("boot/vmlinuz" not in paths for paths in looked)
+    assert len(world.root.kept()) == 1
