@@ -16,6 +16,7 @@ from netclnt.localmanifests import LocalManifest
 from netclnt.model import ZERO_ID, Blocks
 from netclnt.plainstage import PlainStage
 from netclnt.plan import PagePlan
+from netclnt.protocols import Digester, DigesterLost
 from netclnt.settled import Settled
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Digesting:
     digest: HASH
     file: int
     left: int
-    ended: list[tuple[int, HASH]] = field(default_factory=list)
+    ended: list[tuple[int, bytes]] = field(default_factory=list)
 
 
 class Front:
@@ -73,6 +74,7 @@ class Front:
         self._layout = manifest.layout
         self._file = 0
         self._left = self._file_size(0)
+        self._digester = None if manifest.head.tree else stage.digester(manifest.head.hash_seed)
         self.reused = {number: plan.reused for number, plan in plans.items()}
         self.done = Done(reused=settled.linked)
 
@@ -116,8 +118,8 @@ class Front:
             return False
         for file, digest in page.ended:
             entry = self._entries[self._layout.files[file]]
-            if digest.digest() != entry.sha256:
-                raise ContentMismatch(self._image, entry.path, entry.sha256.hex(), digest.hexdigest())
+            if digest != entry.sha256:
+                raise ContentMismatch(self._image, entry.path, entry.sha256.hex(), digest.hex())
         self._digest, self._file, self._left = page.digest, page.file, page.left
         self._next += 1
         self.done.plain += row.plain
@@ -133,9 +135,33 @@ class Front:
         if self._settled.covers(start, row.plain):
             self._skip(page, row.plain)
             return True
+        if self._digester is not None:
+            try:
+                return self._is_good_beside(self._digester, page, number)
+            except DigesterLost:
+                self._digester = None
+                self._catch_up(page, number)
         blocks = self._manifest.blocks(number)
         settled = self._settled.blocks(blocks, start)
         return self._others_are_good(page, blocks, settled, start) if settled else self._read(page, number) == row.check
+
+    def _is_good_beside(self, digester: Digester, page: _Digesting, number: int) -> bool:
+        """The same, of a lone file, by another process."""
+        row, blocks = self._manifest.head.block_pages[number], self._manifest.blocks(number)
+        parts = [(zeros, length) for zeros, _, length in segments(blocks)]
+        sha256 = digester.page(self._manifest.starts[number], parts, row.check)
+        if sha256 is None:
+            return False
+        page.left -= row.plain
+        if not page.left:
+            page.ended.append((page.file, sha256))
+        return True
+
+    def _catch_up(self, page: _Digesting, number: int) -> None:
+        """Digest once more what another process knew: the pages before this one."""
+        page.left = self._file_size(page.file)
+        for earlier in range(number):
+            self._read(page, earlier)
 
     def _others_are_good(self, page: _Digesting, blocks: Blocks, settled: Sequence[bool], start: int) -> bool:
         """Digest those blocks of a page that are not in settled files; whether all of them are what their ids say."""
@@ -191,7 +217,7 @@ class Front:
         while part and len(part) >= page.left:
             page.digest.update(part[: page.left])
             if self._layout.files[page.file] not in self._settled:
-                page.ended.append((page.file, page.digest))
+                page.ended.append((page.file, page.digest.digest()))
             part = part[page.left :]
             self._next_file(page)
         page.digest.update(part)

@@ -9,10 +9,13 @@ from netclnt.checking import good_blocks
 from netclnt.errors import StorageError, StorageFailed
 from netclnt.layout import Layout
 from netclnt.model import Blocks
-from netclnt.protocols import Reader, Stage
+from netclnt.protocols import Digester, Reader, Stage
 from netclnt.seeds import Seed
 
 _COPY_SIZE = 1 << 20
+
+_LARGE = 256 << 20
+"""From so many bytes on a file is worth a digester: starting one takes as long as digesting 100 MB."""
 
 
 class _SeedUnreadable(Exception):
@@ -132,6 +135,12 @@ class PlainStage:
             for begin, size in self._stage.data_ranges(file, file_offset, part):
                 yield offset + begin - file_offset, size
             offset += part
+
+    def digester(self, hash_seed: int) -> Digester | None:
+        """A digester of a version that is one large file with content, as ``Stage.digester``; else None."""
+        if len(self._layout.files) != 1 or self._layout.size < _LARGE:
+            return None
+        return self._stage.digester(self._layout.files[0], hash_seed=hash_seed)
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         done = 0

@@ -220,6 +220,20 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
+class DigesterLost(Exception):
+    """A digester is gone, for whatever reason, and with it what it knew."""
+
+
+class Digester(Protocol):
+    """Follows the pages of one staged file in order, for whoever has much else to do. Used by one thread."""
+
+    def page(self, offset: int, segments: Sequence[tuple[bool, int]], check: bytes) -> bytes | None:
+        """Digest the next page: ``segments`` (is it zeros, length), one after the other from ``offset`` on. Returns the SHA-256
+        of the file up to the page's end; or None, and the page is still the next one, if the content that is not zeros has
+        another xxh3-128 than ``check``. What was digested may leave the memory. Raises DigesterLost, and StorageFailed for what
+        cannot be read."""
+
+
 class Stage(Protocol):
     """One version under construction in the work area. ``file`` is an index into the entries given to ``prepare``.
 
@@ -254,6 +268,9 @@ class Stage(Protocol):
 
     def data_ranges(self, file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """(offset, length) of the parts of a range that may hold data, in order; all the rest are holes, which read as zeros."""
+
+    def digester(self, file: int, *, hash_seed: int) -> Digester | None:
+        """A digester of a file, ended by :meth:`close`; None where there is none that would be faster."""
 
     def sync(self) -> None:
         """Make all content written so far durable (fdatasync of the files touched since the last call)."""

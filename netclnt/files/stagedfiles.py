@@ -100,6 +100,12 @@ class StagedFiles:
         with self._opened(file, os.O_RDONLY) as descriptor:
             yield descriptor
 
+    def open(self, file: int) -> int:
+        """A descriptor of the file to read from, at its full size, which the caller closes."""
+        with self.writable(file):
+            directory, last = self._place(file)
+            return os.open(last, os.O_RDONLY | _OLD, dir_fd=directory)
+
     def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
         """As ``Stage.read_into``."""
         if not self._there[file]:

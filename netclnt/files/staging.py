@@ -7,23 +7,28 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from netclnt.errors import ForbiddenValue, StorageError, StorageFailed
 from netclnt.files.confine import open_beneath, split
 from netclnt.files.descriptors import open_limit
+from netclnt.files.digester import ProcessDigester
 from netclnt.files.failures import reported, storage_error
+from netclnt.files.holes import data_ranges
 from netclnt.files.preparing import Prepared, inner, prepare, recover
 from netclnt.files.reader import FileReader
 from netclnt.files.removal import remove
 from netclnt.files.sealing import dress, make_durable
 from netclnt.files.stagedfiles import StagedFiles
 from netclnt.files.syscalls import syncfs
-from netclnt.files.transfer import CHUNK, clone_whole, copy_range, data_ranges, zero_range
+from netclnt.files.transfer import CHUNK, clone_whole, copy_range, zero_range
 from netclnt.files.workarea import STAGING, WorkArea, make_directory, sync_directory
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import WORK_DIRECTORY, check_name, check_token
-from netclnt.protocols import Facts, Reader
+from netclnt.protocols import Digester, Facts, Reader
+
+_PROCESSORS = 2
+"""With fewer there is nothing to gain from a process more."""
 
 _MANY = 64
 """From so many files on, one ``syncfs`` costs less than an ``fsync`` for each."""
@@ -48,6 +53,7 @@ class DirectoryStage:
         self._entries: tuple[Entry, ...] = ()
         self._touched: set[int] = set()
         self._broken: StorageError | None = None
+        self._digesters: list[ProcessDigester] = []
         self._limit = open_limit()
         self._many = min(_MANY, self._limit) if _syncfs_tells_errors() else 1 << 62
         with reported("create", self._path):
@@ -149,6 +155,17 @@ class DirectoryStage:
         with reported("read", self._path), self._files.readable(file) as descriptor:
             yield from data_ranges(descriptor, offset, length)
 
+    def digester(self, file: int, *, hash_seed: int) -> Digester | None:
+        self._check()
+        if len(os.sched_getaffinity(0)) < _PROCESSORS:
+            return None
+        with reported("read", self._path):
+            descriptor = self._files.open(file)
+        with suppress(OSError):  # no process to be had: it goes without
+            self._digesters.append(ProcessDigester(descriptor, path=self._path, hash_seed=hash_seed))
+            return self._digesters[-1]
+        return None
+
     def sync(self) -> None:
         self._check()
         touched = set()
@@ -179,6 +196,8 @@ class DirectoryStage:
         return facts
 
     def close(self) -> None:
+        while self._digesters:
+            self._digesters.pop().close()
         self._files.close()
         if self._directory >= 0:
             os.close(self._directory)

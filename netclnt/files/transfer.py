@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from netclnt.files import syscalls
+from netclnt.files.holes import CANNOT
 from netclnt.model import Bytes
 
 CHUNK = 1 << 20
 _IOV_MAX = 1024
-_CANNOT = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
 
 
 def write_all(descriptor: int, offset: int, buffers: Sequence[Bytes]) -> int:
@@ -49,7 +49,7 @@ def copy_range(source: int, source_offset: int, target: int, offset: int, length
         try:
             copied = os.copy_file_range(source, target, length - done, source_offset + done, offset + done)
         except OSError as error:
-            if error.errno not in _CANNOT:
+            if error.errno not in CANNOT:
                 raise
             copied = 0
         if not copied:  # the end, or a file system that says so without meaning it: reading tells
@@ -75,7 +75,7 @@ def clone_whole(target: int, source: int, size: int) -> bool:
     try:
         syscalls.clone(target, source)
     except OSError as error:
-        if error.errno in (*_CANNOT, errno.EBADF, errno.EISDIR):
+        if error.errno in (*CANNOT, errno.EBADF, errno.EISDIR):
             return False
         raise
     os.ftruncate(target, min(size, os.fstat(source).st_size))  # bytes that lay there beyond the source must not shine through
@@ -90,27 +90,8 @@ def zero_range(descriptor: int, offset: int, length: int) -> None:
     try:
         syscalls.punch_hole(descriptor, offset, length)
     except OSError as error:
-        if error.errno not in _CANNOT:
+        if error.errno not in CANNOT:
             raise
         zeros = bytes(min(CHUNK, length))
         for start in range(offset, offset + length, CHUNK):
             write_all(descriptor, start, [memoryview(zeros)[: offset + length - start]])
-
-
-def data_ranges(descriptor: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
-    """(offset, length) of the parts of a range that may hold data. Moves the descriptor's own position, which nobody uses."""
-    end = offset + length
-    while offset < end:
-        try:
-            start = os.lseek(descriptor, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            if error.errno in _CANNOT:
-                yield offset, end - offset
-                return
-            raise
-        if start >= end:
-            return
-        offset = min(end, os.lseek(descriptor, start, os.SEEK_HOLE))
-        yield start, offset - start

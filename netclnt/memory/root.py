@@ -19,6 +19,7 @@ from netclnt.errors import (
     StorageFailed,
     Unpublishable,
 )
+from netclnt.memory.digester import MemoryDigester
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import check_name, check_path, check_token
 from netclnt.protocols import Facts, Reader
@@ -49,7 +50,7 @@ class MemoryRoot:
 
     ``live`` holds the admin's and the images' nodes by their path in the root. ``capacity`` bounds the bytes of everything
     together, ``inodes`` the files that may still be made; None is no bound. ``faults`` maps a method's name (of the root or of a
-    stage) to an error that its next call raises.
+    stage) to an error that its next call raises. Digesters are lost after ``digester_pages`` questions.
     """
 
     def __init__(self, *, capacity: int | None = None) -> None:
@@ -57,6 +58,7 @@ class MemoryRoot:
         self.capacity = capacity
         self.inodes: int | None = None
         self.faults: dict[str, NetclntError] = {}
+        self.digester_pages = 1 << 62
         self._staged: dict[str, Tree] = {}
         self._kept: dict[str, Tree] = {}
         self._holder: str | None = None
@@ -110,6 +112,10 @@ class MemoryRoot:
     def open(self, name: str, path: str) -> Reader:
         self.fail("open")
         return _reader(self.live, _join(check_name(name), path))
+
+    def secure(self, name: str) -> None:
+        check_name(name)
+        self.fail("secure")
 
     def tree(self, name: str) -> Iterator[Entry]:
         for path, node in _sorted(_below(self.live, check_name(name))):
@@ -295,6 +301,9 @@ class MemoryStage:
             if any(data[start : start + _HOLE]):
                 begin = max(start, offset)
                 yield begin, min(start + _HOLE, end) - begin
+
+    def digester(self, file: int, *, hash_seed: int) -> MemoryDigester:
+        return MemoryDigester(self._node(file).data, hash_seed=hash_seed, pages=self._root.digester_pages)
 
     def sync(self) -> None:
         self._root.fail("sync")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from netclnt.errors import ForbiddenName, ForbiddenValue, ForeignFile, Locked, StorageFailed, Unpublishable
 from netclnt.model import Entry, EntryType
@@ -502,4 +503,27 @@ def test_a_linked_file_of_another_mode_is_read(bench: Bench) -> None:
     bench.put_file("t/a", b"content a", 0o600)
     stage, files = linking(bench.root)
     assert list(stage.link("t", files)) == [3, 4]
+    stage.close()
+
+
+def test_a_digester_follows_the_pages_of_a_file(root: Root) -> None:
+    data = bytes(range(256)) * 1000
+    entries, contents = shape({"a": b"123", "b": data + bytes(100_000)})
+    stage = root.stage("a1")
+    stage.prepare(entries)
+    stage.write(1, 0, [contents[1]])
+    digester = stage.digester(2, hash_seed=7)
+    if digester is None:
+        pytest.skip("one processor")
+    stage.write(2, 0, [data])
+    half = len(data) // 2
+    pages: list[tuple[int, list[tuple[bool, int]], bytes]] = [
+        (0, [(False, half)], data[:half]),
+        (half, [(False, half), (True, 100_000)], data[half:]),
+    ]
+    for offset, segments, content in pages:
+        assert digester.page(offset, segments, bytes(16)) is None
+        end = offset + sum(length for _, length in segments)
+        found = digester.page(offset, segments, xxhash.xxh3_128(content, seed=7).digest())
+        assert found == hashlib.sha256((data + bytes(100_000))[:end]).digest()
     stage.close()
