@@ -104,10 +104,11 @@ def _facts_if_whole(root: Root, manifests: Manifests, held: Held) -> dict[str, F
         return facts_if_whole(root, held.name, manifest.entries)
 
 
-def record(ledger: Ledger, rechecked: Iterable[Rechecked]) -> None:
-    """Let the ledger know what was found."""
+def record(root: Root, ledger: Ledger, rechecked: Iterable[Rechecked]) -> None:
+    """Let the ledger know what was found; never of content that a power cut could take back."""
     for found in rechecked:
         if found.facts is not None:
+            root.secure(found.held.name)
             ledger.record(found.now, found.facts)
         elif not found.held.damaged:
             ledger.mark_damaged(found.held.name, True)

@@ -89,7 +89,7 @@ def look_at_offer(
     others = _replaced(slave.ledger.held(), taken)
     rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests, replaced=others)}
     if write:
-        record(slave.ledger, rechecked.values())
+        record(slave.root, slave.ledger, rechecked.values())
     observer(Catalog(generation=state.generation, images=len(versions)))
     changes = diff(
         [version for version in versions if version in slave.selection and version.name not in names_refused],

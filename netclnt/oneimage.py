@@ -75,6 +75,7 @@ def bring_image(job: Job) -> ImageDone:
     with _manifest(job) as manifest:
         facts = _facts_there(job, manifest)
         if facts is not None:
+            job.slave.root.secure(job.version.name)  # a crash may have left it shown, but not durable
             _record(job, facts)
             result, reused = "recorded", 0
         else:

@@ -299,6 +299,10 @@ class Root(Protocol):
     def open(self, name: str, path: str) -> Reader:
         """Open a live image's file to read. Raises StorageFailed."""
 
+    def secure(self, name: str) -> None:
+        """Make durable what lies at the image's place and its name there, which somebody else may have left in memory only: to be
+        called before anything is recorded that was not shown by this very run."""
+
     def tree(self, name: str) -> Iterator[Entry]:
         """What a live image consists of, root first, parents before children, sorted by path components; files' SHA-256 are
         computed while iterating. Raises ForbiddenName, Unpublishable for what no version can contain."""

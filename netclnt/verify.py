@@ -86,6 +86,7 @@ def _wrong_facts(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[
     if facts is None:
         yield Damage("", 0, 0, "other files, links or modes than its version has")
     else:
+        slave.root.secure(held.name)
         slave.ledger.record(held, facts)
 
 

@@ -49,7 +49,9 @@ def with_password(connection_string: str, password: str) -> str:
 def public(connection_string: str) -> str:
     """The string as it may be shown: without passwords."""
     pairs = [(keyword, value) for keyword, value in parse(connection_string) if keyword.lower() not in _SECRET]
-    return ";".join(f"{keyword}={quote(value) if set(value) & set(';{} =') else value}" for keyword, value in pairs)
+    return ";".join(
+        f"{keyword}={quote(value) if set(value) & set(';{} =') or value != value.strip() else value}" for keyword, value in pairs
+    )
 
 
 def has_password(connection_string: str) -> bool:

@@ -39,7 +39,7 @@ def read_tables(text: str, *, path: Path) -> dict[str, dict[str, object]]:
     """The TOML text's tables, unchecked but for their names. Raises ConfigInvalid."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, and what a number or a nesting without end makes of it
         raise ConfigInvalid(path=str(path), problems=(("TOML", str(error)),)) from None
     names = [table.TABLE for table in TABLES]
     problems: list[Problem] = []

@@ -20,6 +20,7 @@ from netclnt.files.reader import FileReader
 from netclnt.files.removal import names, remove
 from netclnt.files.showing import show
 from netclnt.files.staging import DirectoryStage
+from netclnt.files.syscalls import syncfs
 from netclnt.files.transfer import CHUNK, read_full
 from netclnt.files.walk import PERMISSIONS, Found, regular_files, walk
 from netclnt.files.workarea import KEPT, STAGING, Ownership, WorkArea, make_marker, open_area, read_marker
@@ -124,6 +125,10 @@ class DirectoryRoot:
         parent, last = split(whole)
         with reported("open", place := self._area.describe(whole)):
             return FileReader(open_regular(self._live.open(parent), last, os.O_RDONLY), place, root=self._area.path, inner=path)
+
+    def secure(self, name: str) -> None:
+        with reported("sync", self._area.describe(check_name(name))):
+            syncfs(self._area.root)
 
     def tree(self, name: str) -> Iterator[Entry]:
         parent, last = split(check_name(name))

@@ -158,6 +158,15 @@ def test_P1_an_open_reader_keeps_its_version(root: Root) -> None:
     assert [everything(reader) for reader in opened] == [b"one", b"old a"]
 
 
+def test_what_somebody_else_put_there_can_be_made_durable(bench: Bench) -> None:
+    bench.put_file("by/hand", b"content")
+    before = bench.root.facts("by/hand", [""])
+    bench.root.secure("by/hand")
+    assert bench.root.facts("by/hand", [""]) == before
+    with pytest.raises(ForbiddenName):
+        bench.root.secure("../by/hand")
+
+
 def test_G7_what_lies_beside_is_left_alone(bench: Bench) -> None:
     bench.put_file("notes.txt", b"mine")
     bench.put_file("os/notes.txt", b"mine too")
