@@ -6,6 +6,7 @@ import os
 import pytest
 
 from netclnt.cli.main import main
+from netclnt.errors import Unreachable
 from netclnt.ledger import Ledger
 
 
@@ -181,3 +182,19 @@ def test_an_account_that_this_host_lacks_is_told(run, published):
     code, _, err = run("sync")
     assert code == 2
     assert "slave.owner names an account" in err
+
+
+@pytest.mark.parametrize(("flags", "own", "budget"), [([], "300", 20), ([], "5", 5), (["--retry-budget", "100"], "5", 100)])
+def test_a_look_waits_less_for_the_line_than_a_sync(run, published, monkeypatch, flags, own, budget):
+    from netclnt.cli import edges
+
+    seen = []
+
+    def open_slave(config, _):
+        seen.append(config.retry_budget)
+        raise Unreachable(what="store", address="", cause="test")
+
+    monkeypatch.setattr(edges, "open_slave", open_slave)
+    monkeypatch.setenv("NETCLNT_RETRY_BUDGET", own)
+    assert run("diff", *flags)[0] == 5
+    assert seen == [budget]
