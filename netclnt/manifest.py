@@ -144,8 +144,13 @@ def encode_entries(entries: Sequence[Entry]) -> tuple[EntryPage, bytes]:
         if entry.type is EntryType.LINK:
             parts.extend(_text(entry.target))
     plain = b"".join(parts)
-    stored = compress(plain, 9)
+    stored = compress_entries(plain)
     return EntryPage(hashlib.sha256(stored).digest(), len(stored), len(plain), len(entries)), stored
+
+
+def compress_entries(plain: bytes) -> bytes:
+    """An entry page as it is stored."""
+    return compress(plain, 9)
 
 
 def decode_entries(page: EntryPage, stored: bytes, *, where: str) -> list[Entry]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from netclnt.damage import Damages
 from netclnt.dedup import RECORD, StoreIndex, catch_up
-from netclnt.errors import CatalogBehindStore, ForeignMaster, NoSpace, StorageFailed
+from netclnt.errors import CatalogBehindStore, Damaged, ForeignMaster, NoSpace, SourceMissing, StorageFailed, TrustError
 from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_head
 from netclnt.ingest import Ingested, Settings, ingest
 from netclnt.manifest import manifest_path
 from netclnt.model import ID_BYTES, CatalogState
+from netclnt.pagedeltas import encode_page_deltas, page_deltas_path
 from netclnt.predecessor import Predecessor
 from netclnt.protocols import Catalog, Content, Store
+from netclnt.storedmanifest import StoredManifest
 from netclnt.unfinished import adopt
 
 EPOCH_PATH = ".epoch"
@@ -164,7 +166,7 @@ def store_content(
         if before is not None:
             predecessor = Predecessor(master.store, held.index, *before, hash_seed=seed, scratch=directory)
             stack.enter_context(closing(predecessor))
-        return ingest(
+        done = ingest(
             content,
             store=master.store,
             index=held.index,
@@ -175,6 +177,18 @@ def store_content(
             damaged=held.damages.manifests,
             predecessor=predecessor,
         )
+    if before is not None and before[0] != done.digest:
+        _put_page_deltas(master.store, StoredManifest(master.store, done.digest, done.head_bytes), before)
+    return done
+
+
+def _put_page_deltas(store: Store, new: StoredManifest, before: tuple[str, int]) -> None:
+    """Beside a manifest what makes it of the one before, if that is readable: nothing depends on it."""
+    with suppress(Damaged, SourceMissing, TrustError):
+        old = StoredManifest(store, *before)
+        parts = encode_page_deltas(new.pages_by_kind(), old.pages_by_kind(), before=old.digest)
+        if parts:
+            store.put(page_deltas_path(new.digest), parts)
 
 
 def scratch(master: Master) -> Path:

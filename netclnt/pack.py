@@ -38,6 +38,9 @@ BASE_MIN = 8
 BASE_MAX = 512 * 1024
 """The longest base of a frame, plain."""
 
+ZSTD_VERSION = bytes((0, *zstd.zstd_version_info))
+"""Of the library: two versions may compress the same content to other bytes."""
+
 _DELTA_LEVEL_MIN = 2
 """What the lowest level keeps of a long base does not reach back to its beginning."""
 

@@ -2,8 +2,9 @@
 
 One round trip for the head and the table of locations, one for the missing pages and their locations. How long the table is
 follows from the length of the head where there is one page of entries; else the table comes with the missing pages, and
-locations take a third round trip, as do those of pages that are at hand though their content is not. Neighbouring pages are
-read as one range.
+locations take a third round trip, as do those of pages that are at hand though their content is not. Many missing pages of a
+manifest whose predecessor is here come as page deltas, a round trip later; those that do not come so, as they are. Neighbouring
+pages are read as one range.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_table, table_bytes
 from netclnt.manifest import Head, block_pages_of, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Range
+from netclnt.pagedeltas import WORTHWHILE_BYTES, Group, decode_group, decode_header, header_bytes, page_deltas_path, pages_of
 from netclnt.protocols import Source
 
 _RANGE_MAX = 1 << 20
@@ -61,34 +63,87 @@ def fetch_manifest(
     head = decode_head(data, digest)
     at_hand = _at_hand(reuse)
     path = manifest_path(digest)
-    pages = [
-        _Piece(path, offset, offset, length, sha256) for sha256, offset, length in _pages(head, *page_offsets(head, head_bytes))
-    ]
+    offsets = page_offsets(head, head_bytes)
+    pages = [_Piece(path, offset, offset, length, sha256) for sha256, offset, length in _pages(head, *offsets)]
     missing = [page for page in pages if page.digest not in at_hand]
     locations = _Locations(locations_path(digest), len(head.block_pages), table)
+    new = [number for number, row in enumerate(head.block_pages) if row.digest not in at_hand]
+    deltas = _Deltas(digest, head, offsets, reuse)
 
-    def parts(others: Sequence[_Piece]) -> Iterator[tuple[int, bytes]]:
+    def parts(*, with_locations: bool) -> Iterator[tuple[int, bytes]]:
         yield 0, data
         for page in pages:
             if page.digest in at_hand:
                 manifest, offset = at_hand[page.digest]
                 yield page.offset, manifest.page_bytes(offset, page.length)
-        for piece, content in _fetch([*missing, *others], source=source):
+        left = {page.offset: page for page in missing}
+        if with_locations and reuse and sum(page.length for page in missing) >= WORTHWHILE_BYTES:
+            for offset, content in deltas.fetch(locations, new, source):
+                if left.pop(offset, None) is not None:
+                    yield offset, content
+        for piece, content in _fetch([*left.values(), *(locations.pieces(new) if with_locations else ())], source=source):
             if piece.path == path:
                 yield piece.offset, content
             else:
                 locations.take(piece, content)
 
     try:
-        new = [number for number, row in enumerate(head.block_pages) if row.digest not in at_hand]
-        fetched = manifests.write(digest, head_bytes, parts(locations.pieces(new)))
+        fetched = manifests.write(digest, head_bytes, parts(with_locations=True))
     except (Damaged, SourceMissing) as error:
-        if _file_of(error) != locations_path(digest):
+        if _file_of(error) not in (locations_path(digest), deltas.path):
             raise
-        fetched = manifests.write(digest, head_bytes, parts(()))  # whoever has all content needs no locations
+        fetched = manifests.write(digest, head_bytes, parts(with_locations=False))  # whoever has all content needs none
     fetched.locations.update(locations.records)
     fetched.locations_table = locations.table
     return fetched
+
+
+class _Deltas:
+    """Page deltas on their way. Nothing vouches for them: what came wrong, or not at all, is fetched as it is."""
+
+    def __init__(self, digest: str, head: Head, offsets: tuple[list[int], list[int]], reuse: Sequence[LocalManifest]) -> None:
+        self.path = page_deltas_path(digest)
+        self._head = head
+        self._pages = pages_of(head, offsets, _nothing)
+        self._reuse = reuse
+
+    def fetch(self, locations: _Locations, new: Sequence[int], source: Source) -> Iterator[tuple[int, bytes]]:
+        """(offset in the manifest, stored bytes) of pages. Of the locations of the ``new`` pages comes along what can."""
+        wanted = _Piece(self.path, 0, 0, header_bytes(self._head))
+        try:
+            arrived = list(_read([wanted, *locations.pieces(new)], source))
+        except (Damaged, SourceMissing):  # there may be none: not every version has one before it
+            return
+        header = b""
+        for piece, data in arrived:
+            if piece is wanted:
+                header = data
+            else:
+                locations.take(piece, data)
+        with suppress(Damaged, ForbiddenValue):
+            before, groups = decode_header(header, self._head, where=self.path)
+            old = next((manifest for manifest in self._reuse if manifest.digest == before), None)
+            if old is not None:
+                yield from self._fetch_groups(groups, old, locations, new, source)
+
+    def _fetch_groups(
+        self, groups: Sequence[Group], old: LocalManifest, locations: _Locations, new: Sequence[int], source: Source
+    ) -> Iterator[tuple[int, bytes]]:
+        olds = pages_of(old.head, (old.entry_offsets, old.block_offsets), old.page_bytes)
+        pieces = [_Piece(self.path, number, group.offset, group.length) for number, group in enumerate(groups)]
+        for piece, data in _read([*pieces, *locations.pieces(new)], source):
+            if piece.path != self.path:
+                locations.take(piece, data)
+                continue
+            group = groups[piece.key]
+            pages = self._pages[group.kind]
+            with suppress(Damaged, ForbiddenValue):
+                for number, stored in decode_group(data, group, pages, olds[group.kind], where=self.path):
+                    yield pages.offsets[number], stored
+
+
+def _nothing(offset: int, length: int) -> bytes:
+    raise Damaged(what="manifest page", where=f"at {offset}", problem=f"{length} bytes that are not here yet")
 
 
 def _at_hand(reuse: Sequence[LocalManifest]) -> dict[bytes | None, tuple[LocalManifest, int]]:
@@ -156,8 +211,9 @@ class _Locations:
         self._take_table(data)
 
     def pieces(self, pages: Sequence[int]) -> list[_Piece]:
+        """What is still to be fetched: the records of some pages, or the table first."""
         if self.table is not None:
-            return [_Piece(self._path, page, *self.table[page]) for page in pages]
+            return [_Piece(self._path, page, *self.table[page]) for page in pages if page not in self.records]
         return [_Piece(self._path, -1, 0, table_bytes(self._count))] if pages else []
 
     def take(self, piece: _Piece, data: bytes) -> None:

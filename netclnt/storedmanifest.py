@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 
 from netclnt.locations import Locations, decode_record, decode_table, encode_table, table_bytes
 from netclnt.manifest import decode_blocks, decode_entries, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Blocks, Entry
+from netclnt.pagedeltas import Pages, pages_of
 from netclnt.protocols import Store
 
 
@@ -41,6 +42,11 @@ class StoredManifest:
         for page, offset in zip(self.head.entry_pages, self._entry_offsets, strict=True):
             entries += decode_entries(page, self._store.read(self.path, offset, page.stored), where=self.path)
         return entries
+
+    def pages_by_kind(self) -> tuple[Pages, Pages]:
+        """The entry pages and the block pages."""
+        read = partial(self._store.read, self.path)
+        return pages_of(self.head, (self._entry_offsets, self._block_offsets), read)
 
     def blocks(self, page: int) -> Blocks:
         row = self.head.block_pages[page]

@@ -114,6 +114,19 @@ def test_a_tree_whose_head_is_as_long_as_that_of_a_file_with_more_pages(world, c
     assert world.live(f"os/{names[count - 1]}") == content
 
 
+def test_three_round_trips_before_the_content_of_a_tree_with_many_new_pages(world, counted):
+    """They come as deltas, beside the locations, which wait for their table anyway."""
+    files = {f"f{number:04}": noise(number, 100) for number in range(2000)}
+    world.publish("os", files)
+    world.sync()
+    world.publish("os", {path: data + b"x" if int(path[1:]) % 20 == 0 else data for path, data in files.items()})
+    waits = counted(world.sync)
+    assert waits[0] == ["manifest"]
+    assert sorted(set(waits[1])) == ["locations", "pages"]
+    assert sorted(set(waits[2])) == ["locations", "pages"]
+    assert [set(wait) for wait in waits[3:]] == [{"pack"}]
+
+
 def test_content_that_is_gone_though_its_pages_are_at_hand_costs_one_round_trip_more(world, counted):
     world.publish("debian", noise(1, 300_000))
     world.sync()
