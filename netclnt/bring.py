@@ -108,6 +108,8 @@ class Base:
 def prepare(manifest: LocalManifest, root: Root, *, journal: Collection[int], base: Base | None) -> Staging:
     """Open the staging area of a version; the caller closes its stage. It shares with ``base`` what it can: of a tree the files
     that are unchanged, of a fresh single file its blocks."""
+    if base is not None:
+        base.seed.share_entries(manifest)
     entries = manifest.entries  # refused, if they are to be, before there is anything in staging
     stage = root.stage(manifest.digest)
     try:

@@ -42,6 +42,7 @@ class LocalManifest:
             self.close()
             raise
         self.entry_offsets, self.block_offsets = page_offsets(self.head, head_bytes)
+        self._known: dict[bytes, Entry] | None = None
         self.locations: dict[int, bytes] = {}
         """The encoded locations that came with a manifest just fetched, by block page."""
         self.locations_table: list[tuple[int, int]] | None = None
@@ -52,9 +53,14 @@ class LocalManifest:
         """All entries of the version, checked against each other."""
         entries: list[Entry] = []
         for page, offset in zip(self.head.entry_pages, self.entry_offsets, strict=True):
-            entries += decode_entries(page, self._read(offset, page.stored), where=str(self.path))
+            entries += decode_entries(page, self._read(offset, page.stored), where=str(self.path), known=self._known)
         check_entries(self.head, entries)
         return entries
+
+    def share_entries(self, other: LocalManifest) -> None:
+        """Let the two have the same entries where these are alike, as far as they are not decoded yet: versions of one image
+        hardly differ, and an entry takes long to check."""
+        self._known = other._known = {}
 
     @cached_property
     def layout(self) -> Layout:

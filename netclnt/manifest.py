@@ -55,6 +55,7 @@ _ENTRY_PAGE = struct.Struct(">32sIII")
 _BLOCK_PAGE = struct.Struct(">32sIQ16s")
 _ENTRY = struct.Struct(">cHQ")
 _SHORT = struct.Struct(">H")
+_SHA256_BYTES = 32
 _TYPES = {b"f": EntryType.FILE, b"d": EntryType.DIRECTORY, b"l": EntryType.LINK}
 _LETTERS = {type_: letter for letter, type_ in _TYPES.items()}
 
@@ -153,29 +154,50 @@ def compress_entries(plain: bytes) -> bytes:
     return compress(plain, 9)
 
 
-def decode_entries(page: EntryPage, stored: bytes, *, where: str) -> list[Entry]:
-    """The entries of a page. Raises Damaged, ForbiddenName or ForbiddenValue."""
+def decode_entries(page: EntryPage, stored: bytes, *, where: str, known: dict[bytes, Entry] | None = None) -> list[Entry]:
+    """The entries of a page. Those in ``known``, by their bytes, are not made and checked again; the others are added to it.
+    Raises Damaged, ForbiddenName or ForbiddenValue."""
     _check_digest(page.digest, stored, "manifest page", where)
     plain = decompress(stored, limit=page.plain, what="manifest page", where=where)
     if len(plain) != page.plain:
         raise Damaged(what="manifest page", where=where, problem=f"{len(plain)} bytes instead of {page.plain}")
+    known = {} if known is None else known
     entries: list[Entry] = []
-    position = 0
+    start = 0
     try:
-        while position < len(plain):
-            letter, mode, size = _ENTRY.unpack_from(plain, position)
-            position += _ENTRY.size
-            type_ = _TYPES[letter]
-            sha256 = plain[position : position + 32] if type_ is EntryType.FILE else b""
-            position += len(sha256)
-            path, position = _take_text(plain, position)
-            target, position = _take_text(plain, position) if type_ is EntryType.LINK else ("", position)
-            entries.append(Entry(path, type_, mode, size, sha256, target))
+        while start < len(plain):
+            end = _end_of_entry(plain, start)
+            record = plain[start:end]
+            entry = known.get(record)
+            if entry is None:
+                entry = known[record] = _decode_entry(record)
+            entries.append(entry)
+            start = end
     except (struct.error, KeyError, UnicodeDecodeError, IndexError) as error:
         raise Damaged(what="manifest page", where=where, problem=repr(error)) from None
     if len(entries) != page.count:
         raise Damaged(what="manifest page", where=where, problem=f"{len(entries)} entries instead of {page.count}")
     return entries
+
+
+def _end_of_entry(plain: bytes, start: int) -> int:
+    """Where the entry that begins at ``start`` ends; behind the page's end if that is cut short."""
+    letter = plain[start : start + 1]
+    position: int = start + _ENTRY.size + (_SHA256_BYTES if letter == b"f" else 0)
+    for _ in range(2 if letter == b"l" else 1):
+        position += _SHORT.size + _SHORT.unpack_from(plain, position)[0]
+    return position
+
+
+def _decode_entry(record: bytes) -> Entry:
+    letter, mode, size = _ENTRY.unpack_from(record)
+    position = _ENTRY.size
+    type_ = _TYPES[letter]
+    sha256 = record[position : position + _SHA256_BYTES] if type_ is EntryType.FILE else b""
+    position += len(sha256)
+    path, position = _take_text(record, position)
+    target, position = _take_text(record, position) if type_ is EntryType.LINK else ("", position)
+    return Entry(path, type_, mode, size, sha256, target)
 
 
 def encode_blocks(blocks: Blocks, check: bytes) -> tuple[BlockPage, bytes]:

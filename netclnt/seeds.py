@@ -82,6 +82,9 @@ class Seed(Local, ABC):
     pages: Mapping[bytes, int] = {}
     """Plain offsets of whole block pages by their digests, so that an unchanged page is found as one."""
 
+    def share_entries(self, manifest: LocalManifest) -> None:
+        """The version that ``manifest`` tells of may have entries in common with this seed, which are then decoded once."""
+
     @abstractmethod
     def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
         """(id, plain offset) of those of the blocks that are here; of a block that is here twice any place, or both.
@@ -96,6 +99,10 @@ class VersionSeed(Seed):
         super().__init__(lambda: manifest.entries, open_file)
         self.pages = dict(zip((page.digest for page in manifest.head.block_pages), manifest.starts, strict=True))
         self._manifest = manifest
+
+    def share_entries(self, manifest: LocalManifest) -> None:
+        """As :meth:`LocalManifest.share_entries`."""
+        manifest.share_entries(self._manifest)
 
     def find(self, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
         return self._manifest.find(ids)

@@ -19,7 +19,9 @@ def unchanged(old: Sequence[Entry], new: Sequence[Entry], facts: Mapping[str, Fa
     ``facts`` say."""
     before = {entry.path: entry for entry in old}
     for number, entry in enumerate(new):
-        if entry.type is EntryType.FILE and entry.size and entry.path in facts and before.get(entry.path) == entry:
+        if entry.type is not EntryType.FILE or not entry.size or entry.path not in facts:
+            continue
+        if (old_entry := before.get(entry.path)) is entry or old_entry == entry:
             yield number, facts[entry.path]
 
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 import pytest
 
 from netclnt.errors import ExitCode
+from netclnt.manifest import manifest_path
 from netclnt.memory.source import MemorySource
 from tests.support.world import World
 
@@ -82,3 +83,24 @@ def test_only_what_is_held_or_kept_stays_in_the_cache(world):
         world.sync()
     names = {path.name.partition(".")[0] for path in (world.directory / "manifests").iterdir()}
     assert names == {world.ledger.get("debian").manifest, world.ledger.kept("debian")[0].manifest}
+
+
+def test_what_two_versions_have_alike_is_decoded_once(world):
+    files = {f"d/{number:03}": b"%d" % number for number in range(300)}
+    digests = [world.publish("tree", {**files, "d/007": text}).version.manifest for text in (b"old", b"new")]
+    plain = []
+    for digest in digests:
+        world.manifests.write(digest, *stored(world, digest)).close()
+        with closing(world.manifests.open(digest)) as manifest:
+            plain.append(manifest.entries)
+    with closing(world.manifests.open(digests[0])) as old, closing(world.manifests.open(digests[1])) as new:
+        new.share_entries(old)
+        assert [new.entries, old.entries] == [plain[1], plain[0]]
+        other = [entry.path for entry, before in zip(new.entries, old.entries, strict=True) if entry is not before]
+    assert other == ["d/007"]
+
+
+def stored(world, digest):
+    """The length of a manifest's head, and the manifest in parts, as the store has it."""
+    head_bytes = next(version.head_bytes for version in world.catalog.published(after=0, until=99) if version.manifest == digest)
+    return head_bytes, [(0, bytes(world.store.files[manifest_path(digest)]))]
