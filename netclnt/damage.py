@@ -32,6 +32,13 @@ class Damages:
     def __bool__(self) -> bool:
         return bool(self.frames or self.packs or self.manifests)
 
+    def add(self, other: Damages) -> None:
+        """Take in what another check found."""
+        self.frames |= other.frames
+        self.packs |= other.packs
+        self.manifests |= other.manifests
+        self.concerned |= other.concerned
+
     @classmethod
     def load(cls, state: Path, *, identity: str) -> Damages:
         """What is recorded for the catalog of that identity; anything odd counts as nothing."""

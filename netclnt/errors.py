@@ -336,6 +336,15 @@ class CatalogBehindStore(NetclntError):
 
 
 @dataclass(eq=False)
+class HistoriesDiffer(NetclntError):
+    """Catalog and store tell of different things up to ``generation``, first in ``table``: neither continues the other."""
+
+    exit_code = ExitCode.INCOMPAT
+    generation: int
+    table: str
+
+
+@dataclass(eq=False)
 class BrakeApplied(NetclntError):
     """A limit that protects from a mistake at the master; ``limit`` is its name in the config."""
 

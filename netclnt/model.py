@@ -260,11 +260,12 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class HeldVersion:
-    """One image's current version as it stands at the master, beside all that were ever published of it (``show``)."""
+    """One image's version as it stands at the master; the content of a ``dropped`` one is no longer in the store."""
 
     version: Version
     current: bool
     retired: bool
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

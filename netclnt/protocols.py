@@ -42,6 +42,16 @@ class CatalogReader(Protocol):
         """Idempotent."""
 
 
+class OfferRows(Protocol):
+    """The offer as raw rows: a TOC's, or a catalog's own."""
+
+    def state(self) -> CatalogState: ...
+
+    def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
+        """Raw rows of one of the TOC's tables (``netclnt.rows.OFFER``) with ``after < generation <= until``, in the order of
+        their generation, then of their key."""
+
+
 class SlaveCatalog(CatalogReader, Protocol):
     """A catalog as a slave uses it: it reads, and it tells what it did."""
 
@@ -52,7 +62,7 @@ class SlaveCatalog(CatalogReader, Protocol):
         """One UPDATE: the server looked, and nothing was to do. Does nothing for an unknown server."""
 
 
-class Catalog(SlaveCatalog, Protocol):
+class Catalog(SlaveCatalog, OfferRows, Protocol):
     """A master's catalog. Each call that changes the offer is one transaction, begun by raising the generation by one; what
     slaves tell (``report``, ``seen``) leaves the generation alone."""
 
@@ -66,22 +76,28 @@ class Catalog(SlaveCatalog, Protocol):
 
     def promote(self, name: str, number: int, *, channel: str, at: str) -> int:
         """Make a version current in ``channel`` (created if need be), also one that was retired; ``at`` is RFC 3339, UTC.
-        Returns the generation. Raises NoSuchImage."""
+        Returns the generation. Raises NoSuchImage, also for one that was dropped."""
 
     def retire(self, name: str, number: int | None, *, at: str) -> int:
         """Call a version back in all channels, all versions of the image for None; the one promoted before it becomes
         current. Returns the generation. Raises NoSuchImage."""
 
+    def drop(self, versions: Sequence[tuple[str, int]], *, at: str) -> int:
+        """Call versions (name, number) back for ever, as their content leaves the store. Returns the generation. Raises
+        NoSuchImage."""
+
+    def recover(self, head: CatalogState | None, offer: OfferRows | None, *, at: str) -> CatalogState:
+        """Make the catalog anew if it is lost, or mend one that is behind: take in what ``offer``, the store's TOC, has beyond
+        it; then lift generation and numbers above all that ``head``, the TOC and any report show. None where the store has
+        none. Returns the state. Raises ForeignMaster, HistoriesDiffer, BadArgument where there is nothing to begin with."""
+
     def published(self, *, after: int, until: int) -> Iterator[Version]:
-        """All versions with ``after < generation <= until``, in the order of their generation; requirements are filled in."""
+        """All versions with ``after < generation <= until`` but those dropped, in the order of their generation; requirements are
+        filled in."""
 
     def writer_lock(self, holder: str) -> AbstractContextManager[None]:
         """Held by one writer at a time across hosts (a lock row); raises Locked with the holder's words. A lock whose
         holder died is taken over by the same host, or after an hour without a sign of life."""
-
-    def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
-        """Raw rows of one of the TOC's tables (``netclnt.rows.OFFER``) with ``after < generation <= until``, in the order of
-        their generation, then of their key."""
 
 
 # --- store, read over a line

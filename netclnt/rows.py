@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby, islice
+from itertools import groupby, islice, zip_longest
 
-from netclnt.errors import BadArgument, ForbiddenValue, TrustError
+from netclnt.errors import BadArgument, ForbiddenValue, HistoriesDiffer, TrustError
 from netclnt.model import REQUIREMENTS_MAX, CatalogState, Kind, NewVersion, Refused, Requirement, Version
 from netclnt.naming import twin_key
+from netclnt.protocols import OfferRows
 
 SCHEMA_VERSION = 1
 MIN_READER = 1
@@ -116,6 +117,12 @@ OFFER = {table.name: table for table in (IMAGE, VERSION, REQUIREMENT, CHANNEL, E
 
 PROMOTE = "promote"
 RETIRE = "retire"
+DROP = "drop"
+"""The version's content left the store: it is called back, and cannot be promoted again."""
+LIFT = "lift"
+"""The next number of an image is above this event's: a lost catalog may have given it to another version."""
+GENERATIONS_LIFTED = 1000
+"""By so much a recovered catalog's generation rises above all that is known: more than a lost one can have gone on unseen."""
 EVERY_NUMBER = 0
 """An event's version number that means all versions of its image."""
 
@@ -354,6 +361,21 @@ def version_row(image: int, version: Version) -> Row:
         version.note,
         version.generation,
     )
+
+
+def clean(table: Table, found: Iterable[Row]) -> Iterator[Row]:
+    """The rows of a table as every engine would have given them."""
+    readers = [number if kind == _NUMBER else free_text if name == "note" else text for name, kind in table.columns]
+    for row in found:
+        yield tuple(read(value) for read, value in zip(readers, row, strict=True))
+
+
+def check_history(one: OfferRows, other: OfferRows, *, until: int) -> None:
+    """Raise HistoriesDiffer unless both tell the same up to a generation."""
+    for name, table in OFFER.items():
+        sides = [clean(table, side.offer_rows(name, after=0, until=until)) for side in (one, other)]
+        if any(row != same for row, same in zip_longest(*sides)):
+            raise HistoriesDiffer(generation=until, table=name)
 
 
 def requirement_rows(image: int, version: Version) -> list[Row]:

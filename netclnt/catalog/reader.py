@@ -9,7 +9,19 @@ from netclnt.catalog.connection import Connector
 from netclnt.errors import Incompatible
 from netclnt.model import CatalogState, HeldVersion, Refused, Version
 from netclnt.naming import check_channel
-from netclnt.rows import EVERY_NUMBER, PROMOTE, RETIRE, SCHEMA_VERSION, name_hash, number, state_of, text, versions_of
+from netclnt.rows import (
+    DROP,
+    EVERY_NUMBER,
+    OFFER,
+    PROMOTE,
+    RETIRE,
+    SCHEMA_VERSION,
+    name_hash,
+    number,
+    state_of,
+    text,
+    versions_of,
+)
 
 GENERATIONS_AT_ONCE = 1000
 """Width of a range of generations: a driver may hold all rows of an answer in memory."""
@@ -42,14 +54,23 @@ class SqlReader:
     def history(self, name: str, *, generation: int, channel: str) -> Sequence[HeldVersion]:
         key = (name_hash(name), generation)
         versions = list(versions_of(self._connector.select(statements.HISTORY, key)))
-        standing = _standing(list(self._connector.select(statements.HISTORY_EVENTS, key)))
+        events = list(self._connector.select(statements.HISTORY_EVENTS, key))
+        standing, dropped = _standing(events), {number(which) for action, which, _ in events if text(action) == DROP}
         current = next((of for of, where in reversed(standing) if where == channel), None)
         offered = {of for of, _ in standing}
-        return [HeldVersion(each, current=each.number == current, retired=each.number not in offered) for each in versions]
+        return [
+            HeldVersion(each, each.number == current, retired=each.number not in offered, dropped=each.number in dropped)
+            for each in versions
+        ]
 
     def published(self, *, after: int, until: int) -> Iterator[Version]:
         for low, high in self._ranges("nc_version", after, until):
             yield from versions_of(self._connector.select(statements.PUBLISHED, (low, high)))
+
+    def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
+        wanted = OFFER[table]
+        for low, high in self._ranges(table, after, until):
+            yield from self._connector.select(statements.rows_between(table, wanted.column_names, wanted.key), (low, high))
 
     def close(self) -> None:
         self._connector.close()
@@ -72,6 +93,6 @@ def _standing(events: list[tuple[object, ...]]) -> list[tuple[int, str]]:
         called = number(which)
         if text(action) == PROMOTE:
             standing.append((called, text(channel)))
-        elif text(action) == RETIRE:
+        elif text(action) in (RETIRE, DROP):
             standing = [each for each in standing if called not in (EVERY_NUMBER, each[0])]
     return standing

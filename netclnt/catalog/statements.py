@@ -6,7 +6,7 @@ writer adds meanwhile is not seen.
 
 from __future__ import annotations
 
-from netclnt.rows import IMAGE_COLUMNS, PROMOTE, REQUIREMENT_COLUMNS, RETIRE, STATE_COLUMNS, VERSION_COLUMNS
+from netclnt.rows import DROP, IMAGE_COLUMNS, PROMOTE, REQUIREMENT_COLUMNS, RETIRE, STATE_COLUMNS, VERSION_COLUMNS
 
 
 def _columns(alias: str, names: tuple[str, ...]) -> str:
@@ -31,14 +31,15 @@ FROM (
   SELECT p.image AS image, MAX(p.event) AS event FROM nc_event p
   WHERE p.action = '{PROMOTE}' AND p.channel = ? AND p.generation <= ? AND NOT EXISTS (
     SELECT 1 FROM nc_event r
-    WHERE r.action = '{RETIRE}' AND r.image = p.image AND r.event > p.event AND r.generation <= ? AND r.number IN (0, p.number))
+    WHERE r.action IN ('{RETIRE}', '{DROP}') AND r.image = p.image AND r.event > p.event AND r.generation <= ?
+    AND r.number IN (0, p.number))
   GROUP BY p.image) c
 JOIN nc_event e ON e.event = c.event
 LEFT JOIN nc_version v ON v.image = e.image AND v.number = e.number
 LEFT JOIN nc_image i ON i.image = e.image
 LEFT JOIN nc_requirement q ON q.image = v.image AND q.number = v.number
 ORDER BY i.name_key, q.position"""
-"""Parameters: channel, generation, generation. The current version is the one of the newest promotion not retired later.
+"""Parameters: channel, generation, generation. The current version is the one of the newest promotion not called back later.
 An event whose version or image is gone gives NULLs, which are refused, instead of an offer that is silently smaller."""
 
 HISTORY = f"""{_VERSIONS}
@@ -51,7 +52,8 @@ WHERE i.name_hash = ? AND e.generation <= ?
 ORDER BY e.event"""
 
 PUBLISHED = f"""{_VERSIONS}
-WHERE v.generation >= ? AND v.generation <= ?
+WHERE v.generation >= ? AND v.generation <= ? AND NOT EXISTS (
+  SELECT 1 FROM nc_event d WHERE d.action = '{DROP}' AND d.image = v.image AND d.number = v.number)
 ORDER BY v.generation, v.image, v.number, q.position"""
 
 

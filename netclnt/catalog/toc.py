@@ -7,7 +7,6 @@ from one generation to the next most of the file's blocks are equal. It holds no
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from netclnt.catalog.sqlite import APPLICATION_ID, SqliteConnector
 from netclnt.errors import Damaged, ForbiddenValue, Incompatible, LineBroken, StorageFailed, Unreachable
 from netclnt.model import CatalogState, check_range
 from netclnt.protocols import Catalog
-from netclnt.rows import OFFER, SCHEMA_VERSION, Row, Table, free_text, number, state_row, text
+from netclnt.rows import OFFER, SCHEMA_VERSION, clean, state_row
 
 _PAGE_BYTES = 4096
 
@@ -93,17 +92,10 @@ def _fill(connector: SqliteConnector, catalog: Catalog, wanted: CatalogState, *,
     with connector.transaction():
         for name, table in OFFER.items():
             statement = schema.insert(table)
-            for row in _clean(table, catalog.offer_rows(name, after=after, until=wanted.generation)):
+            for row in clean(table, catalog.offer_rows(name, after=after, until=wanted.generation)):
                 connector.change(statement, row)
         connector.change("DELETE FROM nc_state")
         connector.change(schema.insert(schema.STATE), (1, *state_row(wanted)))
-
-
-def _clean(table: Table, rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows as every engine would have given them."""
-    readers = [number if kind == "BIGINT" else free_text if name == "note" else text for name, kind in table.columns]
-    for row in rows:
-        yield tuple(read(value) for read, value in zip(readers, row, strict=True))
 
 
 def _remove(path: Path) -> None:

@@ -10,20 +10,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
-from netclnt.catalog import schema, statements
+from netclnt.catalog import schema
 from netclnt.catalog.connection import Connector, Contended
 from netclnt.catalog.lock import LOCK_FREE, WriterLock
 from netclnt.catalog.reader import SqlReader
-from netclnt.errors import BadArgument, Incompatible, NoSuchImage
+from netclnt.errors import BadArgument, ForeignMaster, Incompatible, NoSuchImage, Unreachable
 from netclnt.model import CatalogState, NewVersion, Report, Version
 from netclnt.naming import check_channel, check_name
+from netclnt.protocols import OfferRows
 from netclnt.rows import (
     CHANNEL,
+    DROP,
     EVENT,
     EVERY_NUMBER,
+    GENERATIONS_LIFTED,
     IMAGE,
+    LIFT,
     MIN_READER,
     OFFER,
     PROMOTE,
@@ -33,7 +39,9 @@ from netclnt.rows import (
     VERSION,
     Row,
     Table,
+    check_history,
     check_neighbour,
+    clean,
     image_row,
     kind_of,
     name_hash,
@@ -53,6 +61,9 @@ T = TypeVar("T")
 ROWS_AT_ONCE = 100
 SENTENCE_MAX = 1000
 
+_BELIEVED_AHEAD = 1_000_000
+"""A slave's report that is further ahead of what is known is not believed: slaves may write what they like there."""
+
 
 class SqlCatalog(SqlReader):
     """A :class:`netclnt.protocols.Catalog` over any connector."""
@@ -65,13 +76,20 @@ class SqlCatalog(SqlReader):
 
     def create(self, *, identity: str, hash_seed: int, chunker: str) -> None:
         state = CatalogState(identity, hash_seed, chunker, SCHEMA_VERSION, MIN_READER, 0, 0, 0)
+        self._create_tables()
+        with self._connector.transaction():
+            self._insert_state(state)
+
+    def _create_tables(self) -> None:
+        """Those that are not there; raises BadArgument if one of them holds anything."""
         self._connector.allow_creation()
         missing = [table for table in schema.TABLES if not self._is_there(table)]
         for table in missing:
             self._connector.change(schema.create_table(table, self._connector.table_options))
-        with self._connector.transaction():
-            self._insert(schema.LOCK, [LOCK_FREE])
-            self._insert(schema.STATE, [(1, *state_row(state))])
+
+    def _insert_state(self, state: CatalogState) -> None:
+        self._insert(schema.LOCK, [LOCK_FREE])
+        self._insert(schema.STATE, [(1, *state_row(state))])
 
     def _is_there(self, table: Table) -> bool:
         """False if the table is absent; an empty one is what a creation broken off leaves."""
@@ -82,6 +100,66 @@ class SqlCatalog(SqlReader):
         if number(count):
             raise BadArgument(argument=self._connector.address, problem="there is a catalog in this database already")
         return True
+
+    # --- recovery
+
+    def recover(self, head: CatalogState | None, offer: OfferRows | None, *, at: str) -> CatalogState:
+        own = self._state_if_any()
+        known = own or head
+        if known is None:
+            raise BadArgument(argument="--recover", problem="needs a catalog or a store with a HEAD")
+        if own and head and (own.identity, own.hash_seed) != (head.identity, head.hash_seed):
+            raise ForeignMaster(expected=own.identity, found=head.identity)
+        if own is None:
+            self._create_tables()
+
+        def once() -> None:
+            with self._connector.transaction():
+                if own is None:
+                    self._insert_state(replace(known, generation=0, schema_version=SCHEMA_VERSION, min_reader=MIN_READER))
+                self._connector.change("UPDATE nc_state SET generation = generation + 1")  # which locks the row
+                since = self.state().generation - 1
+                if offer is not None:
+                    self._take_in(offer, since)
+                self._lift(max(since, head.generation if head else 0), at)
+
+        self._retried(once)
+        return self.state()
+
+    def _state_if_any(self) -> CatalogState | None:
+        try:
+            return self.state()
+        except (Incompatible, Unreachable):  # if it is a server that is away, the next statement says so again
+            return None
+
+    def _take_in(self, offer: OfferRows, since: int) -> None:
+        """Insert the rows of all generations after ``since``."""
+        until = offer.state().generation
+        check_history(self, offer, until=min(since, until))
+        for name, table in OFFER.items():
+            rows = clean(table, offer.offer_rows(name, after=since, until=until))
+            while some := list(islice(rows, ROWS_AT_ONCE)):
+                self._insert(table, some)
+
+    def _lift(self, known: int, at: str) -> None:
+        """Raise the generation above ``known`` and any reported one, and each image's number above its own and any reported."""
+        sql = "SELECT MAX(generation) FROM nc_report WHERE generation > ? AND generation < ?"
+        [(reported,)] = self._connector.select(sql, (known, known + _BELIEVED_AHEAD))
+        generation = (known if reported is None else number(reported)) + GENERATIONS_LIFTED
+        sql = "SELECT image, MAX(number) FROM nc_event GROUP BY image"
+        tops = [(number(image), number(top)) for image, top in self._connector.select(sql)]
+        above = self._reported_numbers(max((top for _, top in tops), default=0) + _BELIEVED_AHEAD)
+        event = self._next("event", EVENT)
+        lifted = ((image, max(top, above.get(image, 0)) + 1) for image, top in tops)
+        self._insert(EVENT, [(event + n, LIFT, *one, "", at, generation) for n, one in enumerate(lifted)])
+        self._connector.change("UPDATE nc_state SET generation = ?", (generation,))
+
+    def _reported_numbers(self, limit: int) -> dict[int, int]:
+        """The highest number below the limit that slaves reported, by image."""
+        sql = "SELECT name, MAX(number) FROM nc_report_image WHERE number < ? GROUP BY name"
+        reported = {text(name): number(top) for name, top in self._connector.select(sql, (limit,))}
+        images = self._connector.select("SELECT image, name FROM nc_image") if reported else ()
+        return {number(image): reported[text(name)] for image, name in images if text(name) in reported}
 
     # --- the offer
 
@@ -95,6 +173,7 @@ class SqlCatalog(SqlReader):
 
         def write(generation: int) -> int:
             image = self._image_with(name, number)
+            self._refuse_dropped(image, name, number)
             self._ensure_channel(channel, at, generation)
             self._event(PROMOTE, image, number, channel, at, generation)
             return generation
@@ -109,10 +188,14 @@ class SqlCatalog(SqlReader):
 
         return self._write(write)
 
-    def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
-        wanted = OFFER[table]
-        for low, high in self._ranges(table, after, until):
-            yield from self._connector.select(statements.rows_between(table, wanted.column_names, wanted.key), (low, high))
+    def drop(self, versions: Sequence[tuple[str, int]], *, at: str) -> int:
+        def write(generation: int) -> int:
+            event = self._next("event", EVENT)
+            images = [(self._image_with(name, which), which) for name, which in versions]
+            self._insert(EVENT, [(event + n, DROP, *one, "", at, generation) for n, one in enumerate(images)])
+            return generation
+
+        return self._write(write)
 
     @contextmanager
     def writer_lock(self, holder: str) -> Iterator[None]:
@@ -138,7 +221,8 @@ class SqlCatalog(SqlReader):
 
     def _publish(self, new: NewVersion, generation: int) -> Version:
         image = self._image_for(new, generation)
-        version = version_of(new, number=self._next("number", VERSION, "image = ?", image), generation=generation)
+        # by the events, which name each version that was ever published, and numbers that a lost catalog may have given
+        version = version_of(new, number=self._next("number", EVENT, "image = ?", image), generation=generation)
         self._insert(VERSION, [version_row(image, version)])
         self._insert(REQUIREMENT, requirement_rows(image, version))
         self._ensure_channel(new.channel, new.created, generation)
@@ -174,6 +258,12 @@ class SqlCatalog(SqlReader):
         if not rows:
             raise NoSuchImage(name=name if which is None else f"{name}@{which}")
         return number(rows[0][0])
+
+    def _refuse_dropped(self, image: int, name: str, which: int) -> None:
+        sql = f"SELECT COUNT(*) FROM nc_event WHERE image = ? AND action = '{DROP}' AND number = ?"
+        [(dropped,)] = self._connector.select(sql, (image, which))
+        if number(dropped):
+            raise NoSuchImage(name=f"{name}@{which}")
 
     def _ensure_channel(self, channel: str, at: str, generation: int) -> None:
         [(there,)] = self._connector.select("SELECT COUNT(*) FROM nc_channel WHERE channel = ?", (channel,))

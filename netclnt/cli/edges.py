@@ -22,6 +22,7 @@ from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
 from netclnt.errors import BadArgument, ConfigInvalid, StorageError
 from netclnt.events import Warned
+from netclnt.model import CatalogState
 from netclnt.protocols import Catalog, Content, Root, SlaveCatalog, Source
 from netclnt.selection import Selection
 
@@ -111,6 +112,13 @@ def open_master(config: MasterConfig, *, password: str | None, holder: str) -> I
             threads=threads(config.threads),
             holder=holder,
         )
+
+
+def recover_catalog(master: Master, *, at: str) -> CatalogState:
+    from netclnt.catalog.toc import open_toc
+    from netclnt.recover import recover
+
+    return recover(master, open_toc=open_toc, at=at)
 
 
 @contextmanager

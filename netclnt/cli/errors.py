@@ -99,9 +99,14 @@ def _unreachable(error: e.Unreachable) -> Words:
 def _damaged(error: e.Damaged) -> Words:
     if error.what == "image":
         return f"The image {safe(error.where)} is damaged: {safe(error.problem)}.", f"netclnt verify --repair {safe(error.where)}"
+    if error.what == "version":
+        return (
+            f"The store's version {safe(error.where)} is damaged: {safe(error.problem)}.",
+            "publish the same content again, then: netclnt verify --store",
+        )
     return (
         f"The {safe(error.what)} at {safe(error.where)} is damaged: {safe(error.problem)}.",
-        "run it again; if it stays so, publish the image again on the master",
+        "run it again; if it stays so, on the master: netclnt verify --store, and publish the image again",
     )
 
 
@@ -138,8 +143,8 @@ _PROGRAMS = ("SSH server", "SFTP server", "ssh program")
 def _behind(error: e.CatalogBehindStore) -> Words:
     return (
         f"The store is at generation {error.store_generation}, the catalog only at {error.catalog_generation}: "
-        "the catalog was restored from a backup.",
-        f"restore a backup of the catalog that has generation {error.store_generation} or a later one",
+        "the catalog was lost, or restored from a backup.",
+        "netclnt init master --recover (takes the rest from the store)",
     )
 
 
@@ -233,6 +238,10 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     ),
     e.Incompatible: _incompatible,
     e.CatalogBehindStore: _behind,
+    e.HistoriesDiffer: lambda x: (
+        f"Catalog and store differ in what they tell of the time up to generation {x.generation} ({safe(x.table)}).",
+        "restore a backup of the catalog from before they parted, then: netclnt init master --recover",
+    ),
     e.BrakeApplied: _brake_applied,
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
     e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from netclnt.errors import BadArgument, NoSuchImage, StorageFailed
+from netclnt.model import NUMBER_MAX
 from netclnt.naming import check_name
 from netclnt.selection import Selection
 
@@ -48,3 +49,11 @@ def _names(source: str, separator: str) -> list[str]:
     except UnicodeDecodeError:
         raise BadArgument(argument="--from-file", problem=f"{source} is not UTF-8") from None
     return [check_name(name) for name in text.split(separator) if name]
+
+
+def numbered(text: str) -> tuple[str, int | None]:
+    """Name and number of ``NAME@N``, or of ``NAME``. Raises ForbiddenName, BadArgument."""
+    name, at, number = text.partition("@")
+    if at and not (number.isascii() and number.isdecimal() and len(number) <= 10 and 0 < int(number) <= NUMBER_MAX):
+        raise BadArgument(argument=text, problem="must be NAME@N, where N is a version's number")
+    return check_name(name), int(number) if at else None

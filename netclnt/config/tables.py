@@ -71,6 +71,8 @@ class MasterConfig:
     channel: str
     level: int
     threads: int
+    keep_versions: int
+    grace_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +189,22 @@ _MASTER = (
         about="Threads that hash and compress; 0 means one for each core.",
         read=readers.whole(0, 256),
         default=0,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="keep_versions",
+        about="Of each image, gc keeps the newest so many versions that are not called back, and whatever is current.",
+        read=readers.whole(0, 10000),
+        default=3,
+        shape=Shape.NUMBER,
+        metavar="N",
+    ),
+    Key(
+        name="grace_days",
+        about="What is needed no longer is kept so many days more: at least as long as the slowest slave's longest sync.",
+        read=readers.whole(0, 3650),
+        default=35,
         shape=Shape.NUMBER,
         metavar="N",
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from netclnt import rows
-from netclnt.errors import BadArgument, Incompatible, Locked, NetclntError, NoSuchImage, TrustError
-from netclnt.model import CatalogState, HeldVersion, Kind, NewVersion, Refused, Report, Version
+from netclnt.errors import BadArgument, ForeignMaster, Incompatible, Locked, NetclntError, NoSuchImage, TrustError
+from netclnt.model import GENERATION_MAX, CatalogState, HeldVersion, Kind, NewVersion, Refused, Report, Requirement, Version
 from netclnt.naming import check_channel, check_name
+from netclnt.protocols import OfferRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,18 @@ class MemoryCatalog:
         current = self._current_number(name, generation, channel)
         versions = [each for each in self._versions.get(name, {}).values() if each.generation <= generation]
         return [
-            HeldVersion(each, current=each.number == current, retired=self._is_retired(each, generation))
+            HeldVersion(
+                each,
+                current=each.number == current,
+                retired=self._is_retired(each, generation),
+                dropped=self._is_dropped(name, each.number, generation),
+            )
             for each in sorted(versions, key=lambda each: -each.number)
         ]
 
     def published(self, *, after: int, until: int) -> Iterator[Version]:
         self._ask()
-        every = [each for versions in self._versions.values() for each in versions.values()]
+        every = [each for of in self._versions.values() for each in of.values() if not self._is_dropped(each.name, each.number)]
         yield from sorted((each for each in every if after < each.generation <= until), key=lambda each: each.generation)
 
     def offer_rows(self, table: str, *, after: int, until: int) -> Iterator[tuple[object, ...]]:
@@ -109,7 +116,8 @@ class MemoryCatalog:
         for other, image in self._images.items():
             rows.check_neighbour(new.name, new.kind, other, image.kind)
         versions = self._versions.get(new.name, {})
-        version = rows.version_of(new, number=max(versions, default=0) + 1, generation=state.generation + 1)
+        lifted = [each.number for each in self._events if each.name == new.name]
+        version = rows.version_of(new, number=max(lifted, default=0) + 1, generation=state.generation + 1)
         self._raise_generation(state)
         self._images.setdefault(new.name, _Image(len(self._images) + 1, new.kind, version.generation))
         self._versions.setdefault(new.name, versions)[version.number] = version
@@ -119,7 +127,7 @@ class MemoryCatalog:
     def promote(self, name: str, number: int, *, channel: str, at: str) -> int:
         state = self.state()
         check_channel(channel)
-        if number not in self._versions.get(check_name(name), {}):
+        if number not in self._versions.get(check_name(name), {}) or self._is_dropped(name, number):
             raise NoSuchImage(name=f"{name}@{number}")
         generation = self._raise_generation(state)
         self._promoted(name, number, channel, at, generation)
@@ -133,6 +141,56 @@ class MemoryCatalog:
         generation = self._raise_generation(state)
         self._events.append(_Event(rows.RETIRE, name, rows.EVERY_NUMBER if number is None else number, "", at, generation))
         return generation
+
+    def drop(self, versions: Sequence[tuple[str, int]], *, at: str) -> int:
+        state = self.state()
+        for name, number in versions:
+            if number not in self._versions.get(check_name(name), {}):
+                raise NoSuchImage(name=f"{name}@{number}")
+        generation = self._raise_generation(state)
+        self._events += [_Event(rows.DROP, name, number, "", at, generation) for name, number in versions]
+        return generation
+
+    def recover(self, head: CatalogState | None, offer: OfferRows | None, *, at: str) -> CatalogState:
+        own = self._state
+        known = own or head
+        if known is None:
+            raise BadArgument(argument="--recover", problem="needs a catalog or a store with a HEAD")
+        if own and head and (own.identity, own.hash_seed) != (head.identity, head.hash_seed):
+            raise ForeignMaster(expected=own.identity, found=head.identity)
+        since = own.generation if own else 0
+        if offer is not None:
+            self._state = replace(known, generation=since)
+            rows.check_history(self, offer, until=min(since, offer.state().generation))
+            for name in rows.OFFER:
+                for row in offer.offer_rows(name, after=since, until=offer.state().generation):
+                    self._take_in(name, row)
+        top = max(since, head.generation if head else 0)
+        self._state = replace(known, generation=top + rows.GENERATIONS_LIFTED)
+        for name in self._images:
+            highest = max(each.number for each in self._events if each.name == name)
+            self._events.append(_Event(rows.LIFT, name, highest + 1, "", at, self._state.generation))
+        return self._state
+
+    def _take_in(self, table: str, row: rows.Row) -> None:
+        names = {image.id: name for name, image in self._images.items()}
+        values: tuple[Any, ...] = row
+        if table == rows.IMAGE.name:
+            id_, name, _, _, _, kind, generation = values
+            self._images[name] = _Image(id_, Kind(kind), generation)
+        elif table == rows.VERSION.name:
+            name, number = names[values[0]], values[1]
+            columns = (name, self._images[name].kind, *values[1:], None, None, None)
+            [self._versions.setdefault(name, {})[number]] = rows.versions_of([columns])
+        elif table == rows.REQUIREMENT.name:
+            image, number, _, name, range_, _ = values
+            held = self._versions[names[image]]
+            held[number] = replace(held[number], requires=(*held[number].requires, Requirement(name, range_)))
+        elif table == rows.CHANNEL.name:
+            self._channels[values[0]] = (values[1], values[2])
+        else:
+            _, action, image, number, channel, at, generation = values
+            self._events.append(_Event(action, names[image], number, channel, at, generation))
 
     @contextmanager
     def writer_lock(self, holder: str) -> Iterator[None]:
@@ -177,7 +235,7 @@ class MemoryCatalog:
                 continue
             if event.action == rows.PROMOTE:
                 standing.append(event)
-            else:
+            elif event.action in (rows.RETIRE, rows.DROP):
                 standing = [each for each in standing if event.number not in (rows.EVERY_NUMBER, each.number)]
         return standing
 
@@ -186,6 +244,10 @@ class MemoryCatalog:
 
     def _is_retired(self, version: Version, generation: int) -> bool:
         return all(each.number != version.number for each in self._standing(version.name, generation))
+
+    def _is_dropped(self, name: str, number: int, generation: int = GENERATION_MAX) -> bool:
+        dropped = (each for each in self._events if each.action == rows.DROP and each.generation <= generation)
+        return any((each.name, each.number) == (name, number) for each in dropped)
 
     def _rows(self, table: str) -> list[rows.Row]:
         images = {name: image.id for name, image in self._images.items()}

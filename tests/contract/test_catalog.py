@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from netclnt.errors import (
     BadArgument,
     ForbiddenName,
     ForbiddenValue,
+    ForeignMaster,
+    HistoriesDiffer,
     Incompatible,
     Locked,
     NoSuchImage,
@@ -263,6 +266,117 @@ def test_what_was_never_published_can_be_neither_retired_nor_promoted(place: Pla
         with pytest.raises(NoSuchImage):
             call()
     assert place.open().state().generation == 1
+
+
+# --- drop
+
+
+def test_what_is_dropped_is_called_back_for_ever(place: Place) -> None:
+    catalog = place.create()
+    for _ in range(3):
+        catalog.publish(new_version("win"))
+    catalog.publish(new_version("lin"))
+    assert catalog.drop([("win", 1), ("win", 3), ("lin", 1)], at=AT) == 5
+    assert offered(place.open()) == {"win": 2}
+    held = place.open().history("win", generation=99, channel=DEFAULT_CHANNEL)
+    assert [(h.version.number, h.retired, h.dropped) for h in held] == [(3, True, True), (2, False, False), (1, True, True)]
+    assert numbers(place) == [("win", 2, 2)]
+    for number in (1, 3):
+        with pytest.raises(NoSuchImage):
+            catalog.promote("win", number, channel="canary", at=AT)
+    with pytest.raises(NoSuchImage):
+        catalog.drop([("win", 2), ("win", 9)], at=AT)
+    assert (place.open().state().generation, offered(place.open())) == (5, {"win": 2})
+    assert catalog.publish(new_version("win")).number == 4
+    assert offered(place.open(), 4) == {"win": 3, "lin": 1}
+
+
+# --- recovery
+
+
+def make_history(catalog: Catalog) -> None:
+    for name in ("win", "lin", "win"):
+        catalog.publish(new_version(name, requires=(Requirement("base", "2-"), Requirement("a"))))
+    catalog.promote("win", 1, channel="canary", at=AT)
+    catalog.retire("lin", 1, at=AT)
+    catalog.drop([("win", 1)], at=AT)
+
+
+def other_catalog(directory: Path) -> SqlPlace:
+    """Where the TOC of the same origin is read from: it is a catalog, too, as far as the offer goes."""
+    return SqlPlace(f"sqlite:{directory / 'other.db'}")
+
+
+@pytest.mark.parametrize("backup", [None, 0, 2, 5, 6])
+def test_E20_a_lost_catalog_is_made_anew_and_an_old_one_is_mended(place: Place, tmp_path: Path, backup: int | None) -> None:
+    source = other_catalog(tmp_path)
+    make_history(source.create())
+    whole = source.open()
+    head = whole.state()
+    if backup is not None:
+        restored = place.create()
+        calls = [
+            *(lambda name=name: restored.publish(new_version(name, requires=(Requirement("base", "2-"), Requirement("a"))))
+              for name in ("win", "lin", "win")),
+            lambda: restored.promote("win", 1, channel="canary", at=AT),
+            lambda: restored.retire("lin", 1, at=AT),
+            lambda: restored.drop([("win", 1)], at=AT),
+        ]  # fmt: skip
+        for call in calls[:backup]:
+            call()
+    state = place.open().recover(head, whole, at=AT)
+    assert state.generation >= head.generation + rows.GENERATIONS_LIFTED
+    assert replace(state, generation=head.generation) == head
+    mended = place.open()
+    assert mended.state() == state
+    for table in rows.OFFER:
+        assert list(mended.offer_rows(table, after=0, until=6)) == list(whole.offer_rows(table, after=0, until=6))
+    assert offered(mended) == offered(whole)
+    assert list(mended.history("win", generation=state.generation, channel="canary")) == list(
+        whole.history("win", generation=6, channel="canary")
+    )
+    again = [mended.publish(new_version(name)) for name in ("win", "lin", "new")]
+    assert [(each.number, each.generation - state.generation) for each in again] == [(4, 1), (3, 2), (1, 3)]
+    with place.open().writer_lock("publish"):
+        pass
+    whole.close()
+    source.close()
+
+
+def test_E20_a_catalog_that_is_right_is_only_lifted(place: Place) -> None:
+    make_history(place.create())
+    before = offered(place.open())
+    state = place.open().recover(None, None, at=AT)
+    assert (state.generation > 6 + 100, offered(place.open())) == (True, before)
+
+
+def test_E20_another_catalog_or_another_history_is_refused_and_left_as_it_is(place: Place, tmp_path: Path) -> None:
+    source = other_catalog(tmp_path)
+    make_history(source.create())
+    whole = source.open()
+    catalog = place.create()
+    with pytest.raises(ForeignMaster):
+        catalog.recover(replace(whole.state(), identity="e" * 32), whole, at=AT)
+    catalog.publish(new_version("other"))
+    with pytest.raises(HistoriesDiffer):
+        catalog.recover(whole.state(), whole, at=AT)
+    assert (offered(place.open()), place.open().state().generation) == ({"other": 1}, 1)
+    source.close()
+
+
+def test_E20_there_must_be_something_to_begin_with(place: Place) -> None:
+    with pytest.raises(BadArgument):
+        place.open().recover(None, None, at=AT)
+
+
+def test_E20_numbers_and_generations_that_slaves_reported_are_not_given_again(sql: SqlPlace) -> None:
+    catalog = sql.create()
+    catalog.publish(new_version("win"))
+    catalog.report(report(generation=7_000, images=(("win", 9), ("gone", 3))))
+    catalog.report(report(generation=1 << 61, images=(("win", 2_000_000_000),)))
+    state = catalog.recover(catalog.state(), None, at=AT)
+    assert state.generation == 7_000 + rows.GENERATIONS_LIFTED
+    assert catalog.publish(new_version("win")).number == 11
 
 
 # --- several writers

@@ -21,12 +21,13 @@ LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
-        *("pagedeltas", "selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "backoff"),
+        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "backoff", "pagedeltas", "subset"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [
         *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),
+        *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "offer", "room", "oneimage", "result", "carry", "sync", "verify"),

@@ -13,6 +13,7 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import MasterConfig, SlaveConfig
 from netclnt.errors import NoSuchImage
+from netclnt.model import HeldVersion
 from netclnt.protocols import CatalogReader
 
 COLUMNS = (
@@ -37,7 +38,7 @@ COLUMNS = (
 def command(session: Session, *, name: str, remote: bool, role: str | None) -> None:
     """Show the versions of the image NAME, newest first: on a master those ever published, on a slave those held and kept.
 
-    Columns: version, state (held, pinned, damaged, kept; current, retired, older), size, since when, SHA-256, note."""
+    Columns: version, state (held, pinned, damaged, kept; current, retired, dropped, older), size, since when, SHA-256, note."""
     config = session.either(role)
     if isinstance(config, SlaveConfig):
         records = [*_local(config, name), *(_remote(session, config, name) if remote else ())]
@@ -73,6 +74,11 @@ def _published(config: MasterConfig, password: str | None, name: str) -> Sequenc
 def _history(catalog: CatalogReader, name: str, channel: str) -> list[Record]:
     generation = catalog.state().generation
     return [
-        version_record(one.version, state="current" if one.current else "retired" if one.retired else "older")
-        for one in catalog.history(name, generation=generation, channel=channel)
+        version_record(one.version, state=_state(one)) for one in catalog.history(name, generation=generation, channel=channel)
     ]
+
+
+def _state(one: HeldVersion) -> str:
+    if one.dropped:
+        return "dropped"
+    return "current" if one.current else "retired" if one.retired else "older"

@@ -8,15 +8,17 @@ import click
 
 from netclnt.cli import edges
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.commands.verify_store import verify_store
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
-from netclnt.errors import Damaged, ExitCode, outcome
+from netclnt.errors import BadArgument, Damaged, ExitCode, outcome
 from netclnt.events import Failed
 from netclnt.selection import Selection
 from netclnt.slave import Slave
+from netclnt.subset import parse_subset
 from netclnt.sync import sync
 from netclnt.verify import Verdict, verify
 
@@ -38,6 +40,8 @@ COLUMNS = (
         *FROM_FILE,
         click.Option(["--repair"], is_flag=True, help="Fetch what is damaged, block by block."),
         click.Option(["--sha256"], is_flag=True, help="Digest whole files instead of checking pages."),
+        click.Option(["--store"], is_flag=True, help="On a master: check all that its store offers."),
+        click.Option(["--subset"], metavar="N/M|P%", help="With --store: read only a part of the blocks."),
         *config_flags(SlaveConfig, "threads"),
     ],
 )
@@ -49,12 +53,23 @@ def command(
     null: bool,
     repair: bool,
     sha256: bool,
+    store: bool,
+    subset: str | None,
     **flags: object,
 ) -> ExitCode:
     """Read every image that this slave holds and compare it with its version. Exit code 7 (INTEGRITY) when something is damaged
     and was not repaired. Contacts nobody without --repair.
 
+    With --store, on a master: read every block that any version in the store needs. What is damaged is healed by publishing the
+    same content again.
+
     Columns, a damaged place a line: image, version, path inside the image, offset, length, problem."""
+    if store:
+        if patterns or from_file is not None or repair or sha256:
+            raise BadArgument(argument="--store", problem="checks all of the store, by its blocks", hint="netclnt verify --store")
+        return verify_store(session, subset=parse_subset(subset or "1/1"), **flags)
+    if subset is not None:
+        raise BadArgument(argument="--subset", problem="goes with --store", hint="netclnt verify --store --subset 1/7")
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
     with edges.open_slave(config, session) as slave, Recorded(session, slave.ledger) as recorded:
