@@ -27,7 +27,7 @@ from netclnt.locations import encode_table
 from netclnt.manifest import Head, encode_entries, encode_head, ends_page, entry_pages, locations_path, manifest_path
 from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.pack import FRAME_MAX
-from netclnt.predecessor import Predecessor
+from netclnt.predecessor import Predecessor, Range
 from netclnt.protocols import Content, Item, Store
 from netclnt.workers import ordered_map
 
@@ -209,25 +209,27 @@ class _Frames:
         data, seen, find = stretch.data, self._seen, self._index.find
         page = self._pages.open
         unchecked = position = 0
-        behind: bytes | None = None
+        behind: bytes | None = None  # the id of the kept block right before, and since then so many bytes are new
+        run = 0
         for id_, length in zip(block_ids(stretch, self._hash_seed), stretch.lengths, strict=True):
             earlier = seen.find(id_)
             if earlier is not None:
                 page.add(id_, length, None, int.from_bytes(earlier, "little"))
-                behind = id_
+                behind, run = id_, 0
             else:
                 seen.add(id_, (page.start + page.plain).to_bytes(8, "little"))
                 known = find(id_)
                 if known is not None:
+                    if run:
+                        self._place_before(id_, page.start + page.plain, length, run)
                     page.add(id_, length, *known)
-                    behind = id_
+                    behind, run = id_, 0
                 else:
                     if len(self._frame.plain) + length > FRAME_MAX:
                         yield self._filled()
                         self._frame = NewFrame()
-                    if self._predecessor is not None:
-                        self._note_place(self._predecessor, page.start + page.plain, length, behind)
-                        behind = None
+                    self._place_around(page.start + page.plain, length, behind)
+                    behind, run = None, run + length
                     self._frame.blocks.append((id_, len(self._frame.plain)))
                     page.add(id_, length, self._frame, len(self._frame.plain))
                     self._frame.plain += data[position : position + length]
@@ -239,8 +241,16 @@ class _Frames:
                 page = self._pages.open
         page.check.update(data[unchecked:position])
 
-    def _note_place(self, predecessor: Predecessor, offset: int, length: int, behind: bytes | None) -> None:
-        place = predecessor.around(self._reader.path, self._reader.begin, offset, length, behind=behind)
+    def _place_around(self, offset: int, length: int, behind: bytes | None) -> None:
+        if self._predecessor is not None:
+            reader = self._reader
+            self._note_place(self._predecessor.around(reader.path, reader.begin, offset, length, behind=behind))
+
+    def _place_before(self, id_: bytes, offset: int, length: int, run: int) -> None:
+        if self._predecessor is not None:
+            self._note_place(self._predecessor.before(id_, offset, length, min(run, len(self._frame.plain))))
+
+    def _note_place(self, place: Range | None) -> None:
         if place is not None:
             self._frame.places.append(place)
 

@@ -1,8 +1,8 @@
 """The version before the one that is being published, as the master's store has it: blocks of it are the bases of delta frames.
 
 What is new most likely came in the place of something like it: of a tree in the file with the same path (or else name), and
-within a file behind the block that the new ones follow, wherever the old version has that: what an archive or a file system holds
-is put in another order from time to time.
+within a file behind the block that the new ones follow, and before the one that follows them, wherever the old version has these:
+what an archive or a file system holds is put in another order from time to time.
 """
 
 from __future__ import annotations
@@ -94,6 +94,17 @@ class Predecessor:
                 low = max(self._within[0], low if self._is_exact else low - _SLACK)
                 self._is_exact = False
                 return (low, high) if low < high else None
+        return None
+
+    def before(self, id_: bytes, offset: int, length: int, run: int) -> Range | None:
+        """The old content right before a kept block of that ``length``, which follows ``run`` new bytes at plain ``offset`` of
+        the new version: where that is another place than the one that was told of these. Asked in order, too."""
+        with self._readable():
+            expected = None if self._shift is None else offset + length + self._shift
+            end = self._end_of(id_, expected)
+            if end is not None and (expected is None or abs(end - expected) > _SLACK):
+                begin = end - length
+                return (max(begin - run, 0), begin) if begin else None
         return None
 
     def base(self, ranges: Iterable[Range]) -> list[BaseBlock]:

@@ -125,6 +125,18 @@ def test_what_was_put_in_and_taken_out_moves_the_place_along(world):
     assert live(world, "os") == {"": new}
 
 
+def test_where_what_comes_before_leads_elsewhere_what_follows_tells_the_place(world):
+    """Each part begins with something new, behind a part that was not before it: as a file that was moved and edited."""
+    parts = [FILE[start : start + 256 * 1024] for start in range(0, 4 * MB, 256 * 1024)]
+    world.publish("os", b"".join(parts))
+    synced(world)
+    random.Random("order").shuffle(parts)
+    new = b"".join(part[:10_000] + b"changed" + part[10_005:] for part in parts)
+    world.publish("os", new)
+    assert synced(world) < 100_000
+    assert live(world, "os") == {"": new}
+
+
 def test_bases_are_named_once_and_are_within_bounds(world):
     world.publish("os", FILE)
     done = world.publish("os", EDITED_FILE)
