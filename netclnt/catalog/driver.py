@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
-from netclnt.catalog.driverthread import DriverThread
+from netclnt.callthread import CallThread
 
 T = TypeVar("T")
 
@@ -39,14 +39,14 @@ class Raw(Protocol):
 
 class Driver:
     """A connection that ``connect`` makes with the first call. Every call raises what pyodbc raises, and
-    :class:`~netclnt.catalog.driverthread.Overdue` after ``seconds``; then only :meth:`close` is left."""
+    :class:`~netclnt.callthread.Overdue` after ``seconds``; then only :meth:`close` is left."""
 
     def __init__(self, connect: Callable[[], Raw]) -> None:
         self._connect = connect
         self._raw: Raw | None = None
         self._cursors: dict[int, RawCursor] = {}
         self._numbers = itertools.count()
-        self._thread = DriverThread(self._farewell)
+        self._thread = CallThread(self._farewell)
 
     def call(self, work: Callable[[Raw], T], *, seconds: float) -> T:
         """Do ``work`` in the thread. What it returns must not be the driver's."""

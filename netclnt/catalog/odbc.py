@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import Protocol, Self, cast
 
 from netclnt.backoff import Backoff
+from netclnt.callthread import Overdue
 from netclnt.catalog import connstr, sqlite
 from netclnt.catalog.connection import USUAL, Connector, Contended, Cursor, Patience
 from netclnt.catalog.driver import Driver, Raw
-from netclnt.catalog.driverthread import Overdue
 from netclnt.errors import (
     DeadlinePassed,
     DriverMissing,
@@ -62,7 +62,6 @@ class _Pyodbc(Protocol):
 
     Error: type[Exception]
     SQL_DBMS_NAME: int
-    pooling: bool
 
     def connect(self, string: str, /, *, autocommit: bool, timeout: int) -> Raw: ...
 
@@ -72,11 +71,9 @@ class _Pyodbc(Protocol):
 def _pyodbc() -> _Pyodbc:
     """Late: it is heavy, and a slave that reads a TOC never needs it."""
     try:
-        pyodbc = cast(_Pyodbc, importlib.import_module("pyodbc"))
+        return cast(_Pyodbc, importlib.import_module("pyodbc"))
     except ImportError as error:
         raise DriverMissing(driver="unixODBC", cause=str(error)) from error
-    pyodbc.pooling = False  # else a driver manager that pools keeps connections that we closed
-    return pyodbc
 
 
 class OdbcConnector(Connector):

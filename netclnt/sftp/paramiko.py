@@ -12,6 +12,7 @@ from typing import Any, cast
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from netclnt.callthread import Overdue, call_within
 from netclnt.errors import (
     HostKeyChanged,
     HostKeyUnknown,
@@ -113,10 +114,13 @@ class ParamikoTransport:
     # --- the steps of open
 
     def _connect(self) -> None:
+        host, port = self._parent.host, self._parent.port
         try:
-            found = socket.getaddrinfo(self._parent.host, self._parent.port, type=socket.SOCK_STREAM)
+            found = call_within(self._timeout, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             raise self._unreachable(_text(error)) from error
+        except Overdue as error:
+            raise self._unreachable("no name server answers") from error
         cause: OSError | None = None
         for family, kind, protocol, _, address in found:
             if self._closed:
@@ -193,8 +197,8 @@ class ParamikoTransport:
         if self._login.identity is not None:
             yield _load(str(self._login.identity))
             return
-        with contextlib.closing(paramiko.Agent()) as agent:
-            yield from agent.get_keys()
+        with contextlib.suppress(Overdue), contextlib.closing(_Agent()) as agent:  # one that stands still is not there
+            yield from call_within(self._timeout / 2, agent.keys)
         for path in identity.default_identities():
             with contextlib.suppress(IdentityFileUnusable):
                 identity.check_identity(path)
@@ -231,6 +235,25 @@ class ParamikoTransport:
 
     def _broken(self, cause: str) -> NetclntError:
         return LineBroken(what=WHAT, address=self._address, cause=cause)
+
+
+class _Agent:
+    """The agent's keys, asked for in a thread that may be given up meanwhile; nothing stays open then."""
+
+    def __init__(self) -> None:
+        self._given_up = threading.Event()
+        self._agent: paramiko.Agent | None = None
+
+    def keys(self) -> Sequence[paramiko.AgentKey]:
+        self._agent = paramiko.Agent()
+        if self._given_up.is_set():
+            self._agent.close()
+        return self._agent.get_keys()
+
+    def close(self) -> None:
+        self._given_up.set()
+        if self._agent is not None:
+            self._agent.close()
 
 
 def _load(path: str) -> paramiko.PKey:

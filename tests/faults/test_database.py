@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def catalog(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sql
 
 
 def driver_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "netclnt-driver"]
+    return [thread for thread in threading.enumerate() if thread.name == "netclnt-call"]
 
 
 # --- frozen
@@ -107,6 +108,7 @@ def test_a_connection_to_the_same_server_is_made_while_another_one_is_stuck(cata
     if database.server.engine != "postgresql":
         pytest.skip("its sessions are threads of one process, which cannot be frozen one by one")
     catalog.state()
+    catalog._connector._heard = False
     with database.server.frozen(database.name):
         with pytest.raises(DeadlinePassed):
             catalog.state()
@@ -211,6 +213,7 @@ def database_line(site: Site) -> Iterator[Proxy]:
         yield line
 
 
+@pytest.mark.slow
 def test_E2_an_answer_cut_half_way_is_never_half_a_diff(make_site: MakeSite, engine: str) -> None:
     site = make_site(engine)
     database = site.place.database
@@ -235,6 +238,7 @@ def test_E2_an_answer_cut_half_way_is_never_half_a_diff(make_site: MakeSite, eng
             assert not run.of("catalog"), part
 
 
+@pytest.mark.slow
 def test_P9_A4_a_frozen_database_is_TEMP_and_SIGTERM_is_heard(make_site: MakeSite, engine: str) -> None:
     site = make_site(engine)
     site.publish(site.put("image", b"content"))
@@ -251,6 +255,9 @@ def test_P9_A4_a_frozen_database_is_TEMP_and_SIGTERM_is_heard(make_site: MakeSit
         line.wait_until_held()
         process.send_signal(signal.SIGTERM)
         assert ended(process, seconds=5).code == 143
+    assert site.place.database is not None
+    with site.place.database.server.frozen():
+        assert site.slave("diff", env={**site.environment_of("slave"), "NETCLNT_TIMEOUT": "1"}).code == 5
     site.sync()
 
 
@@ -262,6 +269,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 60) -> Run:
     return checked(Run(process.returncode, out, err), None)
 
 
+@pytest.mark.slow
 def test_E12_L1_an_odd_password_connects_and_is_seen_nowhere(make_site: MakeSite, engine: str) -> None:
     site = make_site(engine)
     site.publish(site.put("image", b"content"))
@@ -284,3 +292,12 @@ def test_E12_L1_an_odd_password_connects_and_is_seen_nowhere(make_site: MakeSite
     assert run.code == 5
     files = [path.read_text(errors="replace") for path in site.state.rglob("*") if path.is_file()]
     assert not [text for text in (run.out, run.err, *seen, *files) if odd in text or odd.replace("}", "}}") in text]
+
+
+@pytest.mark.slow
+def test_a_locked_sqlite_catalog_is_TEMP_by_the_time_out(make_site: MakeSite) -> None:
+    site = make_site("sqlite-odbc")
+    with closing(sqlite3.connect(site.directory / "catalog.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        run = site.slave("--json", "diff", env={**site.environment_of("slave"), "NETCLNT_TIMEOUT": "1"})
+    assert (run.code, run.of("error")[0]["cause"]) == (5, "DeadlinePassed")

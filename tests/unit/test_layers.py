@@ -21,7 +21,8 @@ LAYERS = {
     "words": ["errors", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
-        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "backoff", "pagedeltas", "subset"),
+        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "pagedeltas", "subset"),
+        *("backoff", "callthread"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
     "work": [

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,6 +188,36 @@ def test_a_key_in_the_agent_is_used(sshd, reach, tmp_path, monkeypatch):
             assert head(reach(sshd, identity=None)) == b"head"
         finally:
             agent.kill()
+
+
+def test_P9_an_agent_that_stands_still_is_one_that_is_not_there(sshd, reach, transport, tmp_path, monkeypatch):
+    socket_path = tmp_path / "agent"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as agent:
+        try:
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
+            while not socket_path.exists():
+                assert agent.poll() is None
+            agent.send_signal(signal.SIGSTOP)
+            with pytest.raises(LoginRefused if transport == "paramiko" else DeadlinePassed):
+                head(reach(sshd, identity=None, timeout=3))
+        finally:
+            agent.send_signal(signal.SIGCONT)  # what was asked of it is answered now, and forgotten
+            while [thread for thread in threading.enumerate() if thread.name == "netclnt-call"]:
+                time.sleep(0.01)
+            agent.kill()
+
+
+def test_P9_D24_a_resolver_that_stands_still_passes_the_deadline(sshd, reach, transport, monkeypatch):
+    if transport == "openssh":
+        pytest.skip("that is ssh's own, which is killed")
+    answers = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers.wait(30))
+    try:
+        with pytest.raises((DeadlinePassed, Unreachable)):
+            head(reach(sshd, timeout=0.5))
+    finally:
+        answers.set()
 
 
 def test_what_paramiko_takes_only_if_it_is_there_is_left_out(sshd, reach, transport):

@@ -1,8 +1,8 @@
-"""A thread of its own for a database driver's calls, so that nobody waits longer for one than agreed.
+"""A thread of its own for calls that nothing else can end, so that nobody waits longer for one than agreed.
 
-A driver is C code. While it waits for a server that stands still, no handler of a signal runs in its thread, and its own
-time-outs are mostly kept by the server. So whoever asks waits for the answer here, in Python: a signal or the deadline ends
-that wait, and the thread is left alone with its call. It ends when the call returns; as a daemon, with the process at the latest.
+While C code (a database's driver, the resolver of names) waits for somebody who stands still, no handler of a signal runs in its
+thread, and its own time-outs are few. So whoever asks waits for the answer here, in Python: a signal or the deadline ends that
+wait, and the thread is left alone with its call. It ends when the call returns; as a daemon, with the process at the latest.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ class Overdue(Exception):
     """The call took longer than agreed, or is still under way since a wait for it was broken off."""
 
 
-class DriverThread:
+class CallThread:
     """Runs one call at a time. ``farewell`` is the last one, made when the thread ends, and must raise nothing."""
 
-    def __init__(self, farewell: Callable[[], None]) -> None:
+    def __init__(self, farewell: Callable[[], None] = lambda: None) -> None:
         self._farewell = farewell
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._under_way = False
-        threading.Thread(target=self._run, name="netclnt-driver", daemon=True).start()
+        threading.Thread(target=self._run, name="netclnt-call", daemon=True).start()
 
     def call(self, work: Callable[[], T], *, seconds: float) -> T:
         """What ``work`` returns or raises. Raises Overdue; from then on the thread takes no more calls."""
@@ -65,3 +65,12 @@ class DriverThread:
             del work, answer  # a driver's object that is forgotten elsewhere would wait there for the driver's locks
         self._farewell()
         self._answers.put((None, None))
+
+
+def call_within(seconds: float, work: Callable[[], T]) -> T:
+    """What ``work`` returns or raises. Raises Overdue after so many seconds, and leaves it to itself."""
+    thread = CallThread()
+    try:
+        return thread.call(work, seconds=seconds)
+    finally:
+        thread.end(seconds=seconds)
