@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -19,7 +19,7 @@ from netclnt.locations import BASE_BLOCKS_MAX, EARLIER, Frame, Locations, Run, e
 from netclnt.manifest import BlockPage, encode_blocks
 from netclnt.model import ID_BYTES, ZERO_ID, Blocks, Bytes
 from netclnt.pack import PACK_BYTES_MAX, PREFIX, encode_delta, encode_frame
-from netclnt.predecessor import BaseBlock, Predecessor, Range
+from netclnt.predecessor import BaseBlock, CarriedDelta, Predecessor, Range
 from netclnt.protocols import PackWriter, Store
 
 _SAVED_MIN = 8
@@ -131,6 +131,7 @@ class Page:
         self.data = 0
         self.check = xxhash.xxh3_128(seed=hash_seed)
         self.frames: dict[NewFrame | Frame, int] = {}
+        self.carried: list[CarriedDelta] = []
         self._lengths = array("I")
         self._ids = bytearray()
         self._runs: list[list[int]] = []
@@ -176,16 +177,21 @@ class Page:
         if len(located) < len(frames):
             return None
         table = _BaseTable()
-        deltas: dict[int, int] = {}
         bases: list[tuple[int, int]] = []
-        for number, frame in enumerate(self.frames):
-            if isinstance(frame, NewFrame) and frame.delta is not None and table.has_room(frame.base):
-                deltas[number] = len(located)
-                located.append(frame.delta)
-                bases.append(table.add(frame.base))
+        in_deltas: list[Run] = []
         runs = [Run(*run) for run in self._runs]
-        in_deltas = [Run(run.first, run.count, deltas[run.frame], run.start) for run in runs if run.frame in deltas]
+        for delta in (*self._deltas(runs), *self.carried):
+            if table.has_room(delta.base):
+                in_deltas += [Run(run.first, run.count, len(located), run.start) for run in delta.runs]
+                located.append(delta.frame)
+                bases.append(table.add(delta.base))
         return Locations(tuple(located), (*in_deltas, *runs), tuple(bases), table.blocks)
+
+    def _deltas(self, runs: Sequence[Run]) -> Iterator[CarriedDelta]:
+        for number, frame in enumerate(self.frames):
+            if isinstance(frame, NewFrame) and frame.delta is not None:
+                base = [(block.id, block.length) for block in frame.base]
+                yield CarriedDelta(frame.delta, base, [run for run in runs if run.frame == number])
 
 
 class _BaseTable:
@@ -194,15 +200,15 @@ class _BaseTable:
     def __init__(self) -> None:
         self.blocks = Blocks(array("I"), b"")
 
-    def has_room(self, base: Sequence[BaseBlock]) -> bool:
+    def has_room(self, base: Sequence[tuple[bytes, int]]) -> bool:
         return len(self.blocks) + len(base) <= BASE_BLOCKS_MAX
 
-    def add(self, base: Sequence[BaseBlock]) -> tuple[int, int]:
+    def add(self, base: Sequence[tuple[bytes, int]]) -> tuple[int, int]:
         """The number of the first of the blocks in the table, and how many they are."""
-        blocks, ids = self.blocks, b"".join(block.id for block in base)
+        blocks, ids = self.blocks, b"".join(id_ for id_, _ in base)
         shared = next(n for n in range(min(len(base), len(blocks)), -1, -1) if blocks.ids.endswith(ids[: n * ID_BYTES]))
         first = len(blocks) - shared
-        blocks.lengths.extend(block.length for block in base[shared:])
+        blocks.lengths.extend(length for _, length in base[shared:])
         blocks.ids += ids[shared * ID_BYTES :]
         return first, len(base)
 
@@ -210,8 +216,9 @@ class _BaseTable:
 class Pages:
     """The pages of one version: complete ones in ``file``, and the locations of those whose frames are written."""
 
-    def __init__(self, file: IO[bytes], hash_seed: int) -> None:
+    def __init__(self, file: IO[bytes], hash_seed: int, predecessor: Predecessor | None) -> None:
         self._file = file
+        self._predecessor = predecessor
         self._hash_seed = hash_seed
         self._unsettled: deque[tuple[int, Page]] = deque()
         self.rows: list[BlockPage] = []
@@ -233,6 +240,8 @@ class Pages:
         self.records.append(b"")
         number = len(self.records) - 1
         page.forget_blocks()
+        if self._predecessor is not None:
+            page.carried = self._predecessor.deltas_of(row.digest)
         # At once where nothing is new: pages that wait for the end would be as many as the image has.
         if not self._settled(number, page):
             self._unsettled.append((number, page))

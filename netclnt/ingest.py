@@ -90,7 +90,7 @@ def ingest(
         tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
         Intake(on_read) as intake,
     ):
-        pages = Pages(pages_file, hash_seed)
+        pages = Pages(pages_file, hash_seed, predecessor)
         reader = _Reader(content, intake)
         frames = _Frames(reader, pages, seen, index, predecessor, hash_seed)
         work = partial(encode, level=settings.level, predecessor=predecessor)

@@ -22,7 +22,8 @@ from netclnt.chunking import block_id
 from netclnt.dedup import StoreIndex
 from netclnt.errors import Damaged, SourceMissing, TrustError
 from netclnt.layout import Layout
-from netclnt.locations import Frame
+from netclnt.locations import EARLIER, Frame, has_deltas
+from netclnt.locations import Run as LocatedRun
 from netclnt.model import ZERO_ID, Blocks, Bytes, Entry
 from netclnt.pack import BASE_MAX, BASE_MIN, decode_frame, pack_path
 from netclnt.protocols import Store
@@ -51,6 +52,15 @@ class BaseBlock:
     length: int
     frame: Frame
     start: int
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedDelta:
+    """A delta frame that the old version has for a page, the ids and lengths of its base blocks, and where in it blocks lie."""
+
+    frame: Frame
+    base: list[tuple[bytes, int]]
+    runs: list[LocatedRun]
 
 
 class Predecessor:
@@ -121,6 +131,20 @@ class Predecessor:
                 base.append(BaseBlock(id_, length, *place))
         return base if taken >= BASE_MIN else []
 
+    def deltas_of(self, digest: bytes) -> list[CarriedDelta]:
+        """The delta frames that the old version tells of for a page which it has as well: of use to who skipped it."""
+        with self._readable():
+            number = self._page_numbers.get(digest)
+            if number is not None and has_deltas(record := self._manifest.record(number), where=self._manifest.locations_path):
+                locations = self._manifest.locations(number, self._page(number), record)
+                bases = dict(locations.delta_frames())
+                runs: dict[Frame, list[LocatedRun]] = {frame: [] for frame in bases}
+                for run in locations.runs:
+                    if run.frame != EARLIER and locations.frames[run.frame] in bases:
+                        runs[locations.frames[run.frame]].append(run)
+                return [CarriedDelta(frame, base, runs[frame]) for frame, base in bases.items()]
+        return []
+
     @contextmanager
     def _readable(self) -> Iterator[None]:
         """A version that the store does not have as it should is no base: whoever verifies the store tells of it."""
@@ -147,6 +171,10 @@ class Predecessor:
     @cached_property
     def _manifest(self) -> StoredManifest:
         return self._open()
+
+    @cached_property
+    def _page_numbers(self) -> dict[bytes, int]:
+        return {row.digest: number for number, row in enumerate(self._manifest.head.block_pages)}
 
     @cached_property
     def _files(self) -> _Files:

@@ -9,6 +9,7 @@ from netclnt.errors import ExitCode
 from netclnt.events import Planned
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import Manifests
+from netclnt.manifest import manifest_path
 from netclnt.master import open_index
 from netclnt.memory.root import MemoryRoot
 from netclnt.memory.source import Corruption, MemorySource
@@ -177,6 +178,21 @@ def test_a_slave_that_skipped_a_version_still_profits(world):
     assert live(world, "os") == both
 
 
+def test_delta_frames_of_pages_that_stay_are_told_of_by_later_versions_too(world):
+    """Whoever skipped the version that they were made for has their bases, but not what came of them."""
+    old = noise("long", 24 * MB)
+    world.publish("os", old)
+    synced(world)
+    first = edited(old[: 8 * MB]) + old[8 * MB :]
+    made = deltas(world, world.publish("os", first).version)
+    second = first[: 16 * MB] + edited(first[16 * MB :])
+    carried = deltas(world, world.publish("os", second).version)
+    assert made
+    assert made.items() < carried.items()
+    assert synced(world) < 20_000
+    assert live(world, "os") == {"": second}
+
+
 def test_any_seed_may_have_the_base(world):
     world.publish("os", TREE)
     world.publish("copy", TREE)
@@ -268,7 +284,7 @@ def test_where_nothing_is_new_only_the_head_of_the_old_version_is_looked_at(worl
     real = world.store.read
     monkeypatch.setattr(world.store, "read", lambda path, *place: read.append((path, *place)) or real(path, *place))
     assert not world.publish("os", dict(list(TREE.items())[:50])).bytes_new
-    assert [place for path, *place in read if old.manifest in path] == [[0, old.head_bytes]]
+    assert {(path, *place) for path, *place in read if old.manifest in path} == {(manifest_path(old.manifest), 0, old.head_bytes)}
 
 
 # --- the TOC of a store that is read without a database
