@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +25,18 @@ from tests.support.update import make_update
 pytestmark = pytest.mark.slow  # dozens of whole runs
 
 MakeSite = Callable[..., Site]
+Update = tuple[Site, Path]
 MEGABYTE = 1 << 20
 
 OPENING = ("openat", "openat2", "mkdirat", "mkdir", "newfstatat")
 FAILURES = [
     pytest.param("ENOSPC", (*WRITES, *NAMES, *OPENING[:4]), "", 3, id="C2"),
     pytest.param("EDQUOT", (*WRITES, *NAMES, *OPENING[:4]), "", 2, id="C6"),
-    pytest.param("EIO", (*WRITES, "pread64", "preadv", "read"), "", 3, id="C8"),
-    pytest.param("EIO", (*SYNCS, "syncfs"), "", 3, id="C9"),
-    pytest.param("EROFS", CHANGING, "+", 2, id="C12"),
-    pytest.param("EACCES", (*OPENING, *NAMES), "", 3, id="C13"),
-    pytest.param("EMFILE", OPENING[:2], "", 2, id="C15-EMFILE"),
+    pytest.param("EIO", (*WRITES, "pread64", "preadv", "read"), "", 2, id="C8"),
+    pytest.param("EIO", (*SYNCS, "syncfs"), "", 2, id="C9"),
+    pytest.param("EROFS", CHANGING, "+", 1, id="C12"),
+    pytest.param("EACCES", (*OPENING, *NAMES), "", 2, id="C13"),
+    pytest.param("EMFILE", OPENING[:2], "", 1, id="C15-EMFILE"),
     pytest.param("EFBIG", WRITES, "", 1, id="C15-EFBIG"),
 ]
 """error, calls, ``+`` if all later calls fail, too, and how many points the usual run tries."""
@@ -50,12 +53,12 @@ def test_P1_P3_P8_P9_the_nth_call_fails(
     calls: Sequence[str],
     on: str,
     usual: int,
-    make_site: MakeSite,
+    update: Update,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    site, log = make_site(), tmp_path / "trace"
-    saved = make_update(site, tmp_path / "saved")
+    site, saved = update
+    log = tmp_path / "trace"
     with oracle(site, request) as watch:
         assert watch.sync(before=tracing(log, calls)).code == 0
         places = points(read_trace(log), [site.root, site.state], only=True)
@@ -95,9 +98,8 @@ def test_C3_P3_P9_the_state_directory_is_full(make_site: MakeSite, tmp_path: Pat
             watch.look()
 
 
-def test_C4_P9_the_log_is_full_and_the_sync_goes_on(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    site = make_site()
-    saved = make_update(site, tmp_path / "saved")
+def test_C4_P9_the_log_is_full_and_the_sync_goes_on(update: Update, request: pytest.FixtureRequest) -> None:
+    site, saved = update
     with oracle(site, request) as watch, Path("/dev/full").open("wb") as nowhere:
         assert watch.slave("-v", "sync", "--progress", "always", stderr=nowhere).code == 0
         assert watch.settle().one("summary")["images_changed"] == 0
@@ -132,11 +134,10 @@ def test_C5_P3_P9_no_inodes(make_site: MakeSite, tmp_path: Path, request: pytest
 
 
 def test_C10_P1_P3_the_roots_disk_forgets_what_it_had_taken(
-    make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
+    update: Update, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It said that all was durable, and after a power cut it has an older state than the ledger, on another disk."""
-    site = make_site()
-    saved = make_update(site, tmp_path / "saved")
+    site, saved = update
     with oracle(site, request) as watch:
         assert watch.sync().code == 0
         subprocess.run(["cp", "-a", "--", site.state, tmp_path / "newer"], check=True)
@@ -146,10 +147,10 @@ def test_C10_P1_P3_the_roots_disk_forgets_what_it_had_taken(
         assert watch.believed() == {}
 
 
-def test_C10_P5_writes_that_were_taken_and_lost(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_C10_P5_writes_that_were_taken_and_lost(update: Update, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The kernel says that one byte was written, and wrote nothing."""
-    site, log = make_site(), tmp_path / "trace"
-    saved = make_update(site, tmp_path / "saved")
+    site, saved = update
+    log = tmp_path / "trace"
     calls = ("pwrite64", "pwritev")
     with oracle(site, request) as watch:
         assert watch.sync(before=tracing(log, calls)).code == 0
@@ -186,41 +187,60 @@ def test_C12_C16_P1_P9_a_disk_that_is_slow_and_then_read_only(
             assert watch.settle().one("summary")["images_changed"] == 0
 
 
+_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
+"""``ioctl_iflags(2)``: a descriptor still leads to what has moved, as no path does."""
+
+
 @contextmanager
-def immutable(*paths: Path) -> Iterator[None]:
-    for path in paths:
-        if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
-            pytest.skip("chattr +i does not work here")
+def immutable(path: Path) -> Iterator[None]:
+    """Within, this file or directory is immutable, wherever it lies by the end."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        yield
+        (before,) = struct.unpack("l", fcntl.ioctl(opened, _GET_FLAGS, bytes(8)))
+        fcntl.ioctl(opened, _SET_FLAGS, struct.pack("l", before | _IMMUTABLE))
+        try:
+            yield
+        finally:
+            fcntl.ioctl(opened, _SET_FLAGS, struct.pack("l", before))
     finally:
-        for path in paths:
-            subprocess.run(["chattr", "-i", path], check=True)
+        os.close(opened)
 
 
-@pytest.mark.parametrize("target", ["image", "tree", "tree/etc/hostname", "tree/same", ".", ".netclnt/staging", ".netclnt/kept"])
-def test_C14_P1_P3_P9_an_immutable_file_or_directory(
-    target: str, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    with mounted("ext4", tmp_path, megabytes=64) as root:
-        site = make_site(root=root)
-        make_update(site, tmp_path / "saved")
-        with oracle(site, request) as watch, immutable(root / target):
-            run = watch.sync()
-            wanted = {"tree/etc/hostname": (0, 3, 9), "tree/same": (0, 3, 9), ".": (9,), ".netclnt/staging": (9,)}
-            assert run.code in wanted.get(target, (3, 9)), run
-            watch.look()
-            if target in ("image", "tree"):
-                assert run.code == 3
-                assert [event["image"] for event in run.of("error")] == [target]
+STOPPED = {
+    "image": (3,),
+    "tree": (3,),
+    "tree/etc/hostname": (0, 3),
+    "tree/same": (0, 3),
+    ".": (9,),
+    ".netclnt/staging": (3, 9),
+    ".netclnt/kept": (3, 9),
+}
+"""How a run may end when this is immutable."""
+
+
+def test_C14_P1_P3_P9_an_immutable_file_or_directory(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    with mounted("ext4", tmp_path, megabytes=64) as disk:
+        (disk / "root").mkdir()
+        site = make_site(root=disk / "root")
+        saved = make_update(site, tmp_path / "saved")
+        with oracle(site, request) as watch:
+            for target, codes in STOPPED.items():
+                site.restore(saved)
+                with immutable(site.root / target):
+                    run = watch.sync()
+                    assert run.code in codes, f"{target}: {run}"
+                    watch.look()
+                    if target in ("image", "tree"):  # the other one was brought
+                        assert [event["image"] for event in run.of("error")] == [target]
+                        assert [event["image"] for event in run.of("image") if event["result"] == "updated"]
+                watch.settle()
 
 
 @pytest.mark.parametrize(
     "limit", ["--fsize=100000", "--fsize=5000", "--nofile=24", "--nofile=32", "--nofile=12"], ids=lambda limit: f"C15{limit}"
 )
-def test_P1_P3_P9_limits_of_files(limit: str, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+def test_P1_P3_P9_limits_of_files(limit: str, update: Update, request: pytest.FixtureRequest) -> None:
+    site, _ = update
     with oracle(site, request) as watch:
         run = watch.sync(before=["prlimit", limit], starved=limit == "--nofile=12")
         assert run.code in (0, 3, 5, 9, 11) or limit == "--nofile=12", run
@@ -228,10 +248,9 @@ def test_P1_P3_P9_limits_of_files(limit: str, make_site: MakeSite, tmp_path: Pat
 
 
 def test_C17_P8_P9_staging_on_another_file_system_is_refused_at_start(
-    make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
+    update: Update, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+    site, _ = update
     with mounted("tmpfs", tmp_path, megabytes=4) as other, oracle(site, request) as watch:
         subprocess.run(["mount", "--bind", other, site.root / ".netclnt"], check=True)
         try:
@@ -277,11 +296,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_C20_P1_P5_a_live_image_is_changed(
-    change: str, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+def test_C20_P1_P5_a_live_image_is_changed(change: str, update: Update, request: pytest.FixtureRequest) -> None:
+    site, _ = update
     with oracle(site, request, kept=False) as watch:
         watch.settle()
         CHANGES[change](site.root / "image")
@@ -292,12 +308,9 @@ def test_C20_P1_P5_a_live_image_is_changed(
             assert done.one("summary")["bytes_fetched"] < 20_000
 
 
-def test_C21_P8_hard_links_to_live_images_are_left_alone(
-    make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_C21_P8_hard_links_to_live_images_are_left_alone(update: Update, request: pytest.FixtureRequest) -> None:
     """A file that stays as it is has one more name while its tree is built anew: the admin's name for it is none of that."""
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+    site, _ = update
     for name in ("image", "tree/same", "tree/etc/hostname"):
         (site.root / f"link-to-{Path(name).name}").hardlink_to(site.root / name)
     with oracle(site, request, kept=False) as watch:
@@ -402,22 +415,24 @@ def test_C24_P1_P9_no_copy_file_range_no_holes(
                 assert run.one("summary")["bytes_reused"] > 400_000
 
 
-@pytest.mark.parametrize("umask", ["000", "077", "027"])
-def test_C26_P8_the_umask_decides_no_mode(
-    umask: str, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_C26_P8_the_umask_decides_no_mode(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     site = make_site()
     make_update(site, tmp_path / "saved")
     (site.root / "image").chmod(0o640)
     os.chown(site.root / "image", 12, 34)
     (site.root / "tree").chmod(0o750)
     site.publish(site.put("fresh", b"fresh"))
+    before = tmp_path / "before"
+    before.mkdir()
+    site.save(before)
     with oracle(site, request) as watch:
-        run = watch.sync(before=["sh", "-c", f'umask {umask}; exec "$@"', "sh"])
-        assert run.code == 0, run
-        found = (site.root / "image").stat()
-        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, 12, 34)
-        assert (site.root / "tree").stat().st_mode & 0o777 == 0o750
-        assert (site.root / "fresh").stat().st_mode & 0o777 == 0o644
-        assert entries(site.root / "tree/etc") == entries(site.source / "tree/etc")
-        assert (site.root / ".netclnt").stat().st_mode & 0o777 == 0o700
+        for umask in ("000", "077", "027")[: amount(request, 2, 3)]:
+            site.restore(before)
+            run = watch.sync(before=["sh", "-c", f'umask {umask}; exec "$@"', "sh"])
+            assert run.code == 0, run
+            found = (site.root / "image").stat()
+            assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, 12, 34)
+            assert (site.root / "tree").stat().st_mode & 0o777 == 0o750
+            assert (site.root / "fresh").stat().st_mode & 0o777 == 0o644
+            assert entries(site.root / "tree/etc") == entries(site.source / "tree/etc")
+            assert (site.root / ".netclnt").stat().st_mode & 0o777 == 0o700

@@ -21,6 +21,7 @@ from tests.support.update import make_update, publish_turn
 pytestmark = pytest.mark.slow  # dozens of whole runs
 
 MakeSite = Callable[..., Site]
+Update = tuple[Site, Path]
 SIZE = 2 << 20
 
 
@@ -46,9 +47,8 @@ def test_H1_H2_H3_P9_P10_patience_with_the_lock_and_a_holder_that_is_killed(
         assert sum(bool(run.of("image")) for run in ended) == 1
 
 
-def test_H5_P10_many_starts_in_one_second(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+def test_H5_P10_many_starts_in_one_second(update: Update, request: pytest.FixtureRequest) -> None:
+    site, _ = update
     with oracle(site, request) as watch:
         started = [watch.start("slave", "--json", "sync") for _ in range(amount(request, 6, 20))]
         runs = [each.wait() for each in started]
@@ -65,7 +65,7 @@ COMMANDS = (
     ("diff --exit-zero", (0,)),
     ("show image", (0,)),
     ("sync --dry-run", (0,)),
-    ("list --remote", (0,)),
+    ("show image --remote", (0,)),
 )
 
 
@@ -97,10 +97,9 @@ def held_by_an_admin(ledger: Path, how: str) -> Iterator[sqlite3.Connection]:
 
 @pytest.mark.parametrize("how", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE", "BEGIN"])
 def test_H9_P3_P9_an_admins_sqlite3_holds_the_ledger_for_a_while(
-    how: str, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
+    how: str, update: Update, request: pytest.FixtureRequest
 ) -> None:
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+    site, _ = update
     with oracle(site, request) as watch:
         with held_by_an_admin(site.state / "ledger.sqlite", how) as connection:
             freed = threading.Timer(2.0, connection.rollback)
@@ -111,11 +110,10 @@ def test_H9_P3_P9_an_admins_sqlite3_holds_the_ledger_for_a_while(
         assert watch.settle().one("summary")["images_changed"] == 0
 
 
-def test_H9_P3_P9_an_admins_sqlite3_never_lets_go(make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_H9_P3_P9_an_admins_sqlite3_never_lets_go(update: Update, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--thorough"):
         pytest.skip("takes the minute that a run waits for its ledger; tests/unit/test_ledger.py has the same in less")
-    site = make_site()
-    make_update(site, tmp_path / "saved")
+    site, _ = update
     with oracle(site, request, deadline=150) as watch, held_by_an_admin(site.state / "ledger.sqlite", "BEGIN EXCLUSIVE"):
         run = watch.sync()
         assert (run.code, run.of("error")[-1]["code"]) == (11, "STATE")

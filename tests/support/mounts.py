@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ ROOM = {"ext4": 64, "xfs": 320, "btrfs": 160}
 """Megabytes that a file system of each kind needs for these tests."""
 
 
+_BUSY_SECONDS = 10.0
+
+
 class Disk:
     """A loop device whose power can be cut. A context manager, mounted while it lasts: ``image`` at ``place``."""
 
@@ -82,8 +86,11 @@ class Disk:
             pytest.skip(f"cannot mount here: {done.stderr.strip()}")
 
     def unmount(self) -> None:
-        """In peace: everything reaches the device. Nobody may have anything open."""
-        subprocess.run(["umount", str(self.place)], check=True)
+        """In peace: everything reaches the device. Who has something open is about to end (a server's session)."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while subprocess.run(["umount", str(self.place)], check=False, capture_output=True).returncode:
+            assert time.monotonic() < until, f"{self.place} stays busy"
+            time.sleep(0.05)
 
     def save(self, to: Path) -> None:
         """Keep the content as it is, in peace."""

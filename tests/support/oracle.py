@@ -11,6 +11,7 @@ may be live. Nothing here believes netclnt, but for the one check of its journal
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,7 @@ import pytest
 
 from netclnt.checking import BUFFER_SIZE, page_matches
 from netclnt.localmanifests import LocalManifest, Manifests
+from tests.support.processes import children
 from tests.support.site import NETCLNT, Run, Shape, Site, checked, hash_file, shape
 
 DEADLINE = 60.0
@@ -37,6 +39,8 @@ MEMORY = 256 << 20
 """Bytes of resident memory that no run may exceed (issue 3)."""
 
 _POLL_SECONDS = 0.01
+_LOOKS_A_SCAN = 25
+"""To find the children of a process, all processes are looked at."""
 _CHILDREN_SECONDS = 5.0
 _DEATHS = ("Traceback", "Exception ignored", "Exception in thread", "Fatal Python error")
 _WORK = ".netclnt"
@@ -94,14 +98,26 @@ class Started:
         return False
 
     def _wait4(self) -> tuple[int, int]:
+        """Status and peak of memory. Not rusage's, which begins with that of whoever forked."""
+        peak = looks = 0
         while time.monotonic() < self.until:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            pids = [self.pid, *(children(self.pid) if looks % _LOOKS_A_SCAN == 0 else ())]
+            peak, looks = max(peak, *map(_peak, pids)), looks + 1
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                return status, usage.ru_maxrss << 10
+                return status, peak
             time.sleep(_POLL_SECONDS)
         said = _text(self.out) + _text(self.err)
         self.kill()
         pytest.fail(f"it did not end before its deadline: {said[-2000:]}")
+
+
+def _peak(pid: int) -> int:
+    """The most bytes that a process ever had resident, since it became the program that it is; 0 once it has ended."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) << 10 if found else 0
+    return 0
 
 
 def _text(file: IO[bytes]) -> str:
