@@ -214,6 +214,16 @@ class ContentMismatch(IntegrityError):
     found: str
 
 
+@dataclass(eq=False)
+class InQuarantine(IntegrityError):
+    """A version that is not fetched again: with all its blocks right, its content never had its SHA-256."""
+
+    image: str
+    version: int
+    since: str
+    problem: str
+
+
 # --- TRUST
 
 
@@ -309,11 +319,20 @@ class LedgerDamaged(NetclntError):
 
 @dataclass(eq=False)
 class LedgerBusy(NetclntError):
-    """Another program (an admin's ``sqlite3``?) held the ledger for ``seconds``."""
+    """Another program (an admin's ``sqlite3``?) held the ledger for ``seconds``; ``holder`` says who, where that can be told."""
 
     exit_code = ExitCode.STATE
     path: str
     seconds: float
+    holder: str = ""
+
+
+@dataclass(eq=False)
+class LedgerForeign(NetclntError):
+    """A database of another program lies in the ledger's place; it is left alone."""
+
+    exit_code = ExitCode.STATE
+    path: str
 
 
 @dataclass(eq=False)

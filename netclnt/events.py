@@ -59,7 +59,8 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ImageDone(Event):
-    """``result`` is ``updated``, ``recorded``, ``published``, ``unchanged``, ``verified``, ``damaged`` or ``failed``."""
+    """``result`` is ``updated``, ``recorded``, ``published``, ``unchanged``, ``verified``, ``damaged``, ``changed`` or
+    ``failed``."""
 
     image: str
     version: int

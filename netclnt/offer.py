@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netclnt.diff import Change, clashes, diff
-from netclnt.errors import BrakeApplied, ForeignMaster, NetclntError, StorageError
+from netclnt.errors import BrakeApplied, ForeignMaster, InQuarantine, NetclntError, StorageError
 from netclnt.events import Catalog, Changed, Observer, Warned
 from netclnt.ledger import Applied, Held
 from netclnt.look import is_as_recorded, is_displaced, recheck, record
-from netclnt.model import CatalogState, Refused, Version
+from netclnt.model import CatalogState, HeldVersion, Refused, Version
 from netclnt.protocols import CatalogReader, SlaveCatalog
 from netclnt.selection import Selection
 from netclnt.slave import Slave
@@ -81,8 +81,11 @@ def look_at_offer(
                 _say_seen(slave, catalog, state, observer)
             return None
         versions, refused = _read_versions(catalog, state, slave)
+        refused += _in_quarantine(slave, versions)
     finally:
         questions.close()
+    if write and slave.ledger.rebuilding():
+        _rebuild(slave, versions, state, questions, observer)
     chosen = slave.selection if selection is None else selection
     names_refused = {each.name for each in refused}
     taken = [each for each in versions if each in slave.selection and each in chosen and each.name not in names_refused]
@@ -129,6 +132,32 @@ def _read_versions(catalog: CatalogReader, state: CatalogState, slave: Slave) ->
     names = [version.name for version in versions if version in slave.selection]
     refused += [Refused(name, selected[name].kind, error) for name, error in dict(clashes(names)).items()]
     return versions, refused
+
+
+def _rebuild(slave: Slave, versions: Iterable[Version], state: CatalogState, questions: Questions, observer: Observer) -> None:
+    """Loaded only when it is needed: a slave that is up to date starts quicker."""
+    from netclnt.rebuild import rebuild  # noqa: PLC0415 - see above
+
+    def histories(names: Sequence[str]) -> dict[str, Sequence[HeldVersion]]:
+        catalog = questions.catalog()
+        try:
+            return {name: catalog.history(name, generation=state.generation, channel=slave.channel) for name in names}
+        finally:
+            questions.close()
+
+    selected = [version for version in versions if version in slave.selection]
+    rebuild(slave, selected, state, histories=histories, observer=observer)
+    slave.ledger.set_rebuilding(False)
+
+
+def _in_quarantine(slave: Slave, versions: Iterable[Version]) -> Iterator[Refused]:
+    """Those of the versions whose content never was what they say: they are left alone until the master offers another one, or
+    publishes the same anew."""
+    known = {} if slave.retry_quarantined else {(each.name, each.manifest): each for each in slave.ledger.quarantined()}
+    for version in versions:
+        found = known.get((version.name, version.manifest))
+        if found is not None and found.generation == version.generation:
+            yield Refused(version.name, version.kind, InQuarantine(version.name, version.number, found.since, found.problem))
 
 
 def is_still_offered(slave: Slave, version: Version, state: CatalogState, questions: Questions) -> bool:

@@ -16,6 +16,7 @@ from netclnt.errors import (
     ContentMismatch,
     ForbiddenValue,
     ForeignFile,
+    InQuarantine,
     LedgerBusy,
     LedgerDamaged,
     NoSpace,
@@ -24,7 +25,7 @@ from netclnt.errors import (
 )
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
-from netclnt.ledger import Held, Kept, Ledger
+from netclnt.ledger import Held, Kept, Ledger, Quarantine
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import as_sealed, facts_if_whole, looks_as_recorded, take_facts
 from netclnt.model import CatalogState, Version
@@ -198,7 +199,21 @@ def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str,
             text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
             job.observer(Warned("content-mismatch", text))
             job.slave.root.discard(manifest.digest)
+        try:
             return _fill(job, manifest, Seeds([]), None)
+        except ContentMismatch as error:
+            raise _quarantined(job, error) from error
+
+
+def _quarantined(job: Job, error: ContentMismatch) -> InQuarantine:
+    """All blocks are right, fetched from the store alone, and the content is wrong: no further run could make it right."""
+    slave, version, since = job.slave, job.version, job.slave.now()
+    problem = f"{error.path or 'it'} has SHA-256 {error.found}, not {error.expected}"
+    entry = Quarantine(version.name, version.manifest, version.number, version.generation, since, problem)
+    slave.ledger.quarantine(entry)
+    slave.ledger.journal_clear(version.manifest)
+    slave.root.discard(version.manifest)
+    return InQuarantine(version.name, version.number, since, problem)
 
 
 def _facts_of_shown(job: Job) -> Mapping[str, Facts]:
@@ -277,6 +292,7 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
     if before and not _is_untouched(job, before, sealed):
         keep = None
     if keep is not None and keep in slave.root.kept():
+        slave.ledger.drop_kept(keep)
         slave.root.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
@@ -309,12 +325,12 @@ def _record(job: Job, facts: Mapping[str, Facts]) -> None:
         pinned=old is not None and old.pinned,
     )
     if old is not None and old.manifest in slave.root.kept():
-        slave.ledger.keep(old.name, old.number, old.manifest, old.manifest)
+        slave.ledger.keep(old.name, old.number, old.manifest, old.manifest, slave.now())
     slave.ledger.record(held, facts)
 
     def newest_first(kept: Kept) -> tuple[bool, int]:
         return old is None or kept.token != old.manifest, -kept.number
 
     for kept in sorted(slave.ledger.kept(version.name), key=newest_first)[slave.keep :]:
-        slave.root.drop(kept.token)
         slave.ledger.drop_kept(kept.token)
+        slave.root.drop(kept.token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,16 @@ _ROUNDS_MAX = 3
 """How often a run begins anew because the master changed its offer meanwhile."""
 
 
-def sync(slave: Slave, selection: Selection | None, *, observer: Observer) -> Result:
-    """Bring everything inside ``selection`` up to date (None: all that the slave should hold).
+def sync(slave: Slave, selection: Selection | None, *, observer: Observer, begun: Callable[[], None] = lambda: None) -> Result:
+    """Bring everything inside ``selection`` up to date (None: all that the slave should hold). ``begun`` is called when the root
+    is held.
 
     Errors that concern one image are in the result, and the others go on; an error that concerns the run is raised. Either way
     the totals are told to the observer, and the run is reported to the master.
     """
     run = _Run(slave, observer)
     with slave.root.lock(slave.holder), run.told():
+        begun()
         for _ in range(_ROUNDS_MAX):
             offer = look_at_offer(slave, selection, run.questions, observer, write=True)
             if offer is None or run.carry(offer).out(whole=selection is None):

@@ -1,27 +1,32 @@
 """Verifying what a slave holds against its manifests: every page by its check, and on a mismatch every block by its id; or every
-file by its SHA-256."""
+file by its SHA-256. Nothing is locked: a sync may exchange an image while it is read, which is noticed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import local
 from typing import cast
 
 from netclnt.checking import BUFFER_SIZE, good_blocks, is_zero, page_matches, read_parts, segments
-from netclnt.errors import StorageError
+from netclnt.errors import Locked, StorageError
 from netclnt.events import ImageDone, Observer, Progressed
 from netclnt.ledger import Held
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import facts_if_whole, is_as_recorded
 from netclnt.model import Entry, EntryType
+from netclnt.protocols import Facts
 from netclnt.seeds import Local
 from netclnt.selection import Selection
 from netclnt.slave import Slave
+from netclnt.subset import WHOLE, Subset
 from netclnt.workers import ordered_map
+
+_ATTEMPTS = 3
+"""How often an image is read that changes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,57 +42,126 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One image, and all that is wrong with it."""
+    """One image, and all that is wrong with it; or that it ``changed`` whenever it was read, so that nothing can be said."""
 
     name: str
     version: int
     damage: tuple[Damage, ...]
+    changed: bool = False
 
 
-def verify(slave: Slave, selection: Selection, *, observer: Observer, sha256: bool = False) -> Iterator[Verdict]:
-    """Read every held image inside the selection, with the root locked; the ledger then knows which are damaged.
+def verify(
+    slave: Slave, selection: Selection, *, observer: Observer, sha256: bool = False, subset: Subset = WHOLE
+) -> Iterator[Verdict]:
+    """Read every held image inside the selection; the ledger then knows which are damaged.
 
     With ``sha256`` whole files are digested, several at once, whichever images they belong to; else pages are checked, which is
-    quicker. An image that was only touched is recorded anew. The next sync mends what is damaged, block by block.
+    quicker. Of both only those in the ``subset``; what is missing or of another size is noticed in any case. An image that was
+    only touched is recorded anew by a check of the whole. The next sync mends what is damaged, block by block.
     """
-    with slave.root.lock(slave.holder), ExitStack() as stack:
-        chosen = [held for held in slave.ledger.held() if held in selection]
-        digests = stack.enter_context(closing(_Digests(slave, chosen))) if sha256 else None
+    chosen = [held for held in slave.ledger.held() if held in selection]
+    with _Check.begun(slave, chosen, observer, sha256=sha256, subset=subset) as check:
         for held in chosen:
             began = slave.monotonic()
-            verdict = _verify(slave, held, observer, digests)
-            if held.damaged != bool(verdict.damage):
-                slave.ledger.mark_damaged(held.name, bool(verdict.damage))
-            result = "damaged" if verdict.damage else "verified"
-            observer(ImageDone(held.name, held.number, result, 0, 0, slave.monotonic() - began))
+            verdict = check.verdict(held)
+            result = "changed" if verdict.changed else "damaged" if verdict.damage else "verified"
+            observer(ImageDone(held.name, verdict.version, result, 0, 0, slave.monotonic() - began))
             yield verdict
 
 
-def _verify(slave: Slave, held: Held, observer: Observer, digests: _Digests | None) -> Verdict:
-    manifest = slave.manifests.open(held.manifest)
-    if manifest is None:
-        problem = "its manifest is not in the state directory; the next sync fetches it"
-        return Verdict(held.name, held.number, (Damage("", 0, 0, problem),))
-    with closing(manifest):
-        in_files = list(digests.wrong(held, manifest, observer)) if digests else []
-        damage = list(_wrong_entries(slave, held, manifest))
-        if not damage and (in_files or digests is None):
-            damage = list(_wrong_blocks(slave, held, manifest, observer)) or in_files
-        if not damage:
-            damage = list(_wrong_facts(slave, held, manifest))
+class _Check:
+    """The check of some images, one after the other, in their order."""
+
+    def __init__(self, slave: Slave, observer: Observer, digests: _Digests | None, subset: Subset) -> None:
+        self._slave = slave
+        self._observer = observer
+        self._digests = digests
+        self._subset = subset
+
+    @classmethod
+    @contextmanager
+    def begun(cls, slave: Slave, images: Sequence[Held], observer: Observer, *, sha256: bool, subset: Subset) -> Iterator[_Check]:
+        digests = _Digests(slave, images, subset) if sha256 else None
+        try:
+            yield cls(slave, observer, digests, subset)
+        finally:
+            if digests is not None:
+                digests.close()
+
+    def verdict(self, held: Held) -> Verdict:
+        """What is found wrong counts only if the image was the same all the time; else it is read again, as it is now."""
+        before = _place(self._slave, held.name)
+        damage = self._damage(held)
+        for _ in range(_ATTEMPTS - 1):
+            now = self._slave.ledger.get(held.name) if damage else held
+            if now is None or not damage or not _changed_meanwhile(self._slave, held, before):
+                break
+            before = _place(self._slave, now.name)
+            sha256 = self._digests is not None
+            with _Check.begun(self._slave, [now], self._observer, sha256=sha256, subset=self._subset) as again:
+                held, damage = now, again._damage(now)
+        if damage and _changed_meanwhile(self._slave, held, before):
+            return Verdict(held.name, held.number, (), changed=True)
+        if damage and not held.damaged:
+            self._slave.ledger.correct(held, None)
         return Verdict(held.name, held.number, tuple(damage))
+
+    def _damage(self, held: Held) -> list[Damage]:
+        manifest = self._slave.manifests.open(held.manifest)
+        if manifest is None:
+            return [Damage("", 0, 0, "its manifest is not in the state directory; the next sync fetches it")]
+        with closing(manifest):
+            digests, subset = self._digests, self._subset
+            in_files = list(digests.wrong(held, manifest, self._observer)) if digests else []
+            damage = list(_wrong_entries(self._slave, held, manifest))
+            if not damage and (in_files or digests is None):
+                pages = WHOLE if in_files else subset
+                damage = list(_wrong_blocks(self._slave, held, manifest, self._observer, pages)) or in_files
+            if not damage and subset.whole:
+                damage = list(_wrong_facts(self._slave, held, manifest))
+            return damage
+
+
+def _place(slave: Slave, name: str) -> Facts | None:
+    try:
+        return slave.root.facts(name, [""])[0]
+    except StorageError:
+        return None
+
+
+def _changed_meanwhile(slave: Slave, held: Held, before: Facts | None) -> bool:
+    """Whether what was read may have been another version than ``held``: a sync shows a version first and records it then."""
+    if not _is_held(slave, held):
+        return True
+    now = _place(slave, held.name)
+    if now != before:
+        return True
+    if now is None or now == slave.ledger.facts(held.name).get(""):
+        return False
+    try:
+        with slave.root.lock(slave.holder):
+            return not _is_held(slave, held)
+    except Locked:
+        return True
+
+
+def _is_held(slave: Slave, held: Held) -> bool:
+    now = slave.ledger.get(held.name)
+    return now is not None and (now.manifest, now.shown_at) == (held.manifest, held.shown_at)
 
 
 def _wrong_facts(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[Damage]:
     """An image that looks otherwise than it was recorded may have links, modes or files that blocks know nothing of."""
     if is_as_recorded(slave.root, slave.ledger, slave.manifests, replace(held, damaged=False)):
+        if held.damaged:
+            slave.ledger.correct(held, slave.ledger.facts(held.name))
         return
     facts = facts_if_whole(slave.root, held.name, manifest.entries)
     if facts is None:
         yield Damage("", 0, 0, "other files, links or modes than its version has")
     else:
         slave.root.secure(held.name)
-        slave.ledger.record(held, facts)
+        slave.ledger.correct(held, facts)
 
 
 def _wrong_entries(slave: Slave, held: Held, manifest: LocalManifest) -> Iterator[Damage]:
@@ -103,24 +177,30 @@ def _wrong_entries(slave: Slave, held: Held, manifest: LocalManifest) -> Iterato
 class _Digests:
     """The SHA-256 of all files of some images, asked for image by image, in their order. The owner closes it."""
 
-    def __init__(self, slave: Slave, images: Sequence[Held]) -> None:
+    def __init__(self, slave: Slave, images: Sequence[Held], subset: Subset) -> None:
         self._slave = slave
+        self._subset = subset
         self._buffers = local()
         files = ((held.name, entry) for held in images for entry in self._files_of(held))
         self._problems = ordered_map(self._problem, files, threads=slave.threads, ahead=slave.threads * 2)
+        self._next = next(self._problems, None)
 
     def _files_of(self, held: Held) -> list[Entry]:
         manifest = self._slave.manifests.open(held.manifest)
         if manifest is None:
             return []
         with closing(manifest):
-            return _files(manifest)
+            return [entry for entry in _files(manifest) if self._subset.chooses(entry.sha256)]
 
     def wrong(self, held: Held, manifest: LocalManifest, observer: Observer) -> Iterator[Damage]:
         """The files of the next image that are not what their SHA-256 says."""
         done = 0
-        for entry in _files(manifest):
-            problem = next(self._problems)
+        # by their names: a manifest may have come or gone since the files to digest were listed
+        while self._next is not None and self._next[0] <= held.name:
+            name, entry, problem = self._next
+            self._next = next(self._problems, None)
+            if name != held.name:
+                continue
             done += entry.size
             observer(Progressed("verify", held.name, done, manifest.head.size, 0, 0))
             if problem:
@@ -129,7 +209,7 @@ class _Digests:
     def close(self) -> None:
         self._problems.close()
 
-    def _problem(self, file: tuple[str, Entry]) -> str:
+    def _problem(self, file: tuple[str, Entry]) -> tuple[str, Entry, str]:
         name, entry = file
         try:
             with closing(self._slave.root.open(name, entry.path)) as reader:
@@ -137,8 +217,8 @@ class _Digests:
                 for part in read_parts(reader.read_into, 0, reader.size, _buffer(self._buffers)):
                     digest.update(part)
         except StorageError as error:
-            return str(error)
-        return "" if digest.digest() == entry.sha256 else "not what its SHA-256 says"
+            return name, entry, str(error)
+        return name, entry, "" if digest.digest() == entry.sha256 else "not what its SHA-256 says"
 
 
 def _files(manifest: LocalManifest) -> list[Entry]:
@@ -152,11 +232,12 @@ def _buffer(buffers: local) -> bytearray:
     return cast(bytearray, buffers.buffer)
 
 
-def _wrong_blocks(slave: Slave, held: Held, manifest: LocalManifest, observer: Observer) -> Iterator[Damage]:
+def _wrong_blocks(slave: Slave, held: Held, manifest: LocalManifest, observer: Observer, subset: Subset) -> Iterator[Damage]:
     with closing(Local(lambda: manifest.entries, partial(slave.root.open, held.name))) as content:
         check = _PageCheck(manifest, content)
-        pages = range(len(manifest.starts))
-        for number, damage in enumerate(ordered_map(check, pages, threads=slave.threads, ahead=slave.threads * 2)):
+        pages = [number for number, row in enumerate(manifest.head.block_pages) if subset.chooses(row.digest)]
+        checks = ordered_map(check, pages, threads=slave.threads, ahead=slave.threads * 2)
+        for number, damage in zip(pages, checks, strict=True):
             done = manifest.starts[number] + manifest.head.block_pages[number].plain
             observer(Progressed("verify", held.name, done, manifest.head.size, 0, 0))
             yield from damage

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from netclnt.cli.meter import Meter
     from netclnt.cli.session import Session
     from netclnt.cli.show import Bar
+    from netclnt.files.root import DirectoryRoot
     from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
     from netclnt.master import Master
@@ -41,6 +42,9 @@ KNOWN_HOSTS = "known_hosts"
 LEDGER = "ledger.sqlite"
 TOC = "toc.sqlite"
 STANDARD_INPUT = "-"
+
+_LEDGER_SECONDS = 10.0
+"""How long to wait in any case for a program that holds the ledger: its transactions are short, but an admin's."""
 
 
 def open_view(options: Globals, output: Output, *, run_id: str, environment: Mapping[str, str]) -> View:
@@ -133,7 +137,7 @@ def open_ledger(config: SlaveConfig, *, readonly: bool = False) -> Ledger:
     """The slave's ledger; the caller closes it."""
     from netclnt.ledger import Ledger
 
-    return Ledger(config.state / LEDGER, readonly=readonly)
+    return Ledger(config.state / LEDGER, busy=max(_LEDGER_SECONDS, config.lock_timeout), readonly=readonly)
 
 
 @contextmanager
@@ -160,8 +164,15 @@ def mark_root(config: SlaveConfig, *, anew: bool) -> None:
     with open_ledger(config) as ledger:
         known = None if anew else ledger.marker()
         with open_root(config.root, marker=known) as root:
-            if root.marker and root.marker != known:
-                ledger.set_marker(root.marker)
+            _remember(ledger, root, known)
+
+
+def _remember(ledger: Ledger, root: DirectoryRoot, known: str | None) -> None:
+    """Let the ledger know the root's marker. Where the root has one and the ledger knows none, it is the ledger that was lost."""
+    if root.marker and root.marker != known:
+        if root.was_marked and known is None:
+            ledger.set_rebuilding(True)
+        ledger.set_marker(root.marker)
 
 
 @contextmanager
@@ -178,8 +189,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         ledger = stack.enter_context(closing(open_ledger(config)))
         known = ledger.marker()
         root = stack.enter_context(open_root(config.root, marker=known, ownership=_ownership(config)))
-        if known is None and root.marker:
-            ledger.set_marker(root.marker)
+        _remember(ledger, root, known)
         source = PostponedSource(config.parent, partial(_open_source, config, session))
         stack.callback(source.close)
         yield Slave(

@@ -193,6 +193,12 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         f"netclnt init slave makes one; or check this one: ssh-keygen -yf {safe(x.path)}",
     ),
     e.Damaged: _damaged,
+    e.InQuarantine: lambda x: (
+        f"Version {x.version} of {safe(x.image)} is in quarantine since {safe(x.since)} and not fetched again: with all its"
+        f" blocks right, {safe(x.problem)}.",
+        "publish it again on the master, from its source; to try the same once more: netclnt sync --retry-quarantined"
+        f" {safe(x.image)}",
+    ),
     e.ContentMismatch: lambda x: (
         f"{safe(x.image)}{'/' + safe(x.path) if x.path else ''} has SHA-256 {safe(x.found)}, not {safe(x.expected)}.",
         f"netclnt sync {safe(x.image)}",
@@ -230,11 +236,15 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     ),
     e.LedgerDamaged: lambda x: (
         f"The ledger {safe(x.path)} is damaged: {safe(x.cause)}.",
-        f"mv {safe(x.path)} {safe(x.path)}.bad && netclnt sync (hashes what is there, and fetches nothing twice)",
+        "netclnt sync (moves it aside, hashes what lies in the root, and fetches nothing twice)",
     ),
     e.LedgerBusy: lambda x: (
-        f"Another program held the ledger {safe(x.path)} for {human_seconds(x.seconds)}.",
-        f"find it: fuser -v {safe(x.path)}",
+        f"The ledger {safe(x.path)} was held for {human_seconds(x.seconds)} by {safe(x.holder) or 'another program'}.",
+        f"let it end its transaction, or wait longer: --lock-timeout; who it is: fuser -v {safe(x.path)}",
+    ),
+    e.LedgerForeign: lambda x: (
+        f"{safe(x.path)}, where the ledger belongs, is a database of another program.",
+        f"if nobody needs it there: mv {safe(x.path)} {safe(x.path)}.other && netclnt sync",
     ),
     e.Incompatible: _incompatible,
     e.CatalogBehindStore: _behind,

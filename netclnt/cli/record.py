@@ -9,18 +9,21 @@ from typing import Self
 from netclnt.cli.errors import explain
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
-from netclnt.errors import ExitCode, NetclntError, outcome
+from netclnt.errors import ExitCode, LedgerBusy, LedgerDamaged, Locked, NetclntError, outcome
 from netclnt.events import Event, Summed
 from netclnt.ledger import Ledger
 
 
 class Recorded:
-    """Within, a run is in the ledger: begun, and ended by :meth:`end` or by the error that leaves the block."""
+    """Within, a run is in the ledger from :meth:`begin` on, ended by :meth:`end` or by the error that leaves the block.
+
+    A start that found the root locked is no run."""
 
     def __init__(self, session: Session, ledger: Ledger) -> None:
         self._session = session
         self._ledger = ledger
         self._summed = Summed(0, 0, 0, 0.0, 0, 0)
+        self._begun = False
 
     def observe(self, event: Event) -> None:
         """The run's Observer."""
@@ -29,16 +32,24 @@ class Recorded:
         self._session.observe(event)
 
     def __enter__(self) -> Self:
-        self._ledger.start_run(self._session.run_id, self._session.command, self._session.started)
         return self
 
+    def begin(self) -> None:
+        """Record the run. Behind one that never ended, the ledger is read through first: raises LedgerDamaged."""
+        self._begun = True
+        if not self._ledger.start_run(self._session.run_id, self._session.command, self._session.started):
+            self._ledger.check()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+        # what proved to be damaged stays open, so that the next run reads the ledger through
+        if error is None or isinstance(error, LedgerDamaged) or (isinstance(error, LedgerBusy | Locked) and not self._begun):
             return
         told = explain(error)
         code = outcome(whole_run=[told.code], images=self._session.failures)
         # the error that ends the run is the one to tell, not that the ledger could not take it
         with suppress(NetclntError):
+            if not self._begun:
+                self.begin()
             self.end(code, generation=0, images_changed=self._summed.images_changed, message=told.sentence)
 
     def end(self, code: ExitCode, *, generation: int, images_changed: int, message: str = "") -> None:

@@ -57,6 +57,7 @@ class DirectoryRoot:
         self._area = area
         self._live = ThreadDirectories(area.root)
         self._marker = read_marker(area.work) if area.work >= 0 else None
+        self._was_marked = self._marker is not None
         if self._marker is None and writable:
             self._marker = make_marker(area.need_work(), area.path)
 
@@ -69,6 +70,11 @@ class DirectoryRoot:
     def marker(self) -> str | None:
         """What the ledger should remember; None for a root opened only to read that was never written to."""
         return self._marker
+
+    @property
+    def was_marked(self) -> bool:
+        """Whether the marker was there when the root was opened."""
+        return self._was_marked
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,6 @@
 """The ledger: a slave's own SQLite catalog of what it holds. A cache of facts that hashing can derive again."""
 
 from netclnt.ledger.ledger import Ledger
-from netclnt.ledger.records import Applied, Held, Kept, Run
+from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run
 
-__all__ = ["Applied", "Held", "Kept", "Ledger", "Run"]
+__all__ = ["Applied", "Held", "Kept", "Ledger", "Quarantine", "Run"]

@@ -18,13 +18,17 @@ from netclnt.errors import (
     Incompatible,
     LedgerBusy,
     LedgerDamaged,
+    LedgerForeign,
     NetclntError,
     NoSpace,
     StorageFailed,
 )
+from netclnt.ledger.holder import holder_of
 from netclnt.ledger.schema import APPLICATION_ID, MIGRATIONS
 
 MEMORY = ":memory:"
+
+_OWN_TABLES = {"applied", "held", "fact", "journal"}
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _STORAGE = {
@@ -72,10 +76,10 @@ class Database:
                 raise
 
     def check(self) -> None:
-        """Read every page. Raises LedgerDamaged."""
-        found = self.rows("PRAGMA quick_check(1)")
+        """Read every page, and compare indexes with their tables. Raises LedgerDamaged."""
+        found = self.rows("PRAGMA integrity_check(1)")
         if found != [("ok",)]:
-            raise LedgerDamaged(path=self.path, cause=str(found[0][0]) if found else "no answer to quick_check")
+            raise LedgerDamaged(path=self.path, cause=str(found[0][0]) if found else "no answer to integrity_check")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -98,7 +102,7 @@ class Database:
     def _translate(self, error: sqlite3.Error | UnicodeDecodeError) -> NetclntError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _BUSY:
-            return LedgerBusy(path=self.path, seconds=self._busy)
+            return LedgerBusy(path=self.path, seconds=self._busy, holder=holder_of(self.path))
         if code == sqlite3.SQLITE_FULL:
             return NoSpace(path=self.path, needed=0, free=_free(self.path))
         if code == sqlite3.SQLITE_CANTOPEN:
@@ -142,9 +146,11 @@ class Database:
     def _version(self) -> int:
         ((application,),) = self._connection.execute("PRAGMA application_id").fetchall()
         ((version,),) = self._connection.execute("PRAGMA user_version").fetchall()
-        ((tables,),) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
         if tables and application != APPLICATION_ID:
-            raise Incompatible(what="ledger", found=f"application id {application:#x}", supported=f"{APPLICATION_ID:#x}")
+            if tables >= _OWN_TABLES:
+                raise LedgerDamaged(path=self.path, cause=f"application id {application:#x} in its header")
+            raise LedgerForeign(path=self.path)
         if not 0 <= version <= len(MIGRATIONS):
             raise Incompatible(what="ledger", found=str(version), supported=f"0 to {len(MIGRATIONS)}")
         return int(version)

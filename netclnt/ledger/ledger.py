@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from zlib import crc32
 
 from netclnt.errors import ForbiddenValue
 from netclnt.ledger.database import Database
-from netclnt.ledger.records import Applied, Held, Kept, Run
+from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run
 from netclnt.model import NUMBER_MAX, Kind, check_hex, check_range
 from netclnt.protocols import Facts
 
@@ -22,11 +23,13 @@ RUNS_KEPT = 1000
 
 _IDENTITY = "identity"
 _MARKER = "marker"
+_REBUILDING = "rebuilding"
 _SIGN = 1 << 63
 
 _APPLIED = ", ".join(field.name for field in fields(Applied))
 _HELD = ", ".join(field.name for field in fields(Held))
 _KEPT = ", ".join(field.name for field in fields(Kept))
+_QUARANTINE = ", ".join(field.name for field in fields(Quarantine))
 _RUN = ", ".join(field.name for field in fields(Run))
 
 
@@ -54,6 +57,7 @@ class Ledger:
     def check(self) -> None:
         """Read the whole file; raises LedgerDamaged if it contradicts itself."""
         self._database.check()
+        self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined()
 
     # --- the master followed, the root served
 
@@ -71,29 +75,40 @@ class Ledger:
     def set_marker(self, marker: str) -> None:
         self._set(_MARKER, check_hex("marker", marker, 32))
 
+    def rebuilding(self) -> bool:
+        """Whether this ledger takes the place of a lost one, and what lies in the root is still to be recognized."""
+        return self._setting(_REBUILDING, 2) is not None
+
+    def set_rebuilding(self, rebuilding: bool) -> None:
+        if rebuilding:
+            self._set(_REBUILDING, "01")
+            return
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM setting WHERE key = ?", (_REBUILDING,))
+
     def applied(self) -> Applied | None:
         """What was last fully applied; None if nothing was."""
-        rows = self._database.rows(f"SELECT {_APPLIED} FROM applied")
+        rows = self._database.rows(f"SELECT {_APPLIED}, crc FROM applied")
         with self._database.believed():
-            return Applied(*rows[0]) if rows else None
+            return next((Applied(*row) for row in _checked(rows)), None)
 
     def set_applied(self, applied: Applied) -> None:
-        values = tuple(getattr(applied, field.name) for field in fields(applied))
         with self._database.transaction() as connection:
-            connection.execute(f"INSERT OR REPLACE INTO applied (id, {_APPLIED}) VALUES (1, ?, ?, ?, ?, ?, ?)", values)
+            connection.execute("DELETE FROM applied")
+            _insert(connection, "applied", _APPLIED, _values(applied))
 
     # --- images held
 
     def held(self) -> list[Held]:
         """All images, ordered by the bytes of their names."""
-        rows = self._database.rows(f"SELECT {_HELD} FROM held ORDER BY name")
+        rows = self._database.rows(f"SELECT {_HELD}, crc FROM held ORDER BY name")
         with self._database.believed():
-            return [_held(row) for row in rows]
+            return [_held(row) for row in _checked(rows)]
 
     def get(self, name: str) -> Held | None:
-        rows = self._database.rows(f"SELECT {_HELD} FROM held WHERE name = ?", (name,))
+        rows = self._database.rows(f"SELECT {_HELD}, crc FROM held WHERE name = ?", (name,))
         with self._database.believed():
-            return _held(rows[0]) if rows else None
+            return next((_held(row) for row in _checked(rows)), None)
 
     def facts(self, name: str, path: str | None = None) -> dict[str, Facts]:
         """How each path of the image (or the one path) looked when it was recorded; empty for an unknown one."""
@@ -115,17 +130,24 @@ class Ledger:
         yield from images.items()
 
     def record(self, held: Held, facts: Mapping[str, Facts]) -> None:
-        """Step 5 of the order of writes, in one transaction: the image's row and its facts are replaced, and the journal of its
-        manifest is cleared."""
-        row = tuple(getattr(held, field.name) for field in fields(held))
+        """Step 5 of the order of writes, in one transaction: the image's row and its facts are replaced, the journal of its
+        manifest is cleared, and no version of it is in quarantine."""
         with self._database.transaction() as connection:
-            _forget(connection, held.name)
-            cursor = connection.execute(f"INSERT INTO held ({_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            connection.executemany(
-                "INSERT INTO fact (held, path, size, mtime, inode) VALUES (?, ?, ?, ?, ?)",
-                ((cursor.lastrowid, path, fact.size, fact.mtime, _signed(fact.inode)) for path, fact in facts.items()),
-            )
-            connection.execute("DELETE FROM journal WHERE manifest = ?", (held.manifest,))
+            _record(connection, held, facts)
+            connection.execute("DELETE FROM quarantine WHERE name = ?", (held.name,))
+
+    def correct(self, held: Held, facts: Mapping[str, Facts] | None) -> bool:
+        """Record what a look at an image found: how it looks now that it was seen to be whole, or that it is ``damaged`` (None).
+        Nothing is written, and False returned, where the ledger no longer holds that version: another run was faster."""
+        with self._database.transaction() as connection:
+            found = self.get(held.name)
+            if found is None or (found.manifest, found.shown_at) != (held.manifest, held.shown_at):
+                return False
+            if facts is None:
+                _set_damaged(connection, found, True)
+            else:
+                _record(connection, replace(found, damaged=False), facts)
+        return True
 
     def forget(self, name: str) -> None:
         """Remove an image's row and facts. An unknown one is fine."""
@@ -134,28 +156,43 @@ class Ledger:
 
     def mark_damaged(self, name: str, damaged: bool) -> None:
         with self._database.transaction() as connection:
-            connection.execute("UPDATE held SET damaged = ? WHERE name = ?", (damaged, name))
+            held = self.get(name)
+            if held is not None:
+                _set_damaged(connection, held, damaged)
 
     # --- versions kept aside
 
-    def keep(self, name: str, number: int, manifest: str, token: str) -> None:
+    def keep(self, name: str, number: int, manifest: str, token: str, since: str = "") -> None:
         """Remember a kept version; one of the same token is replaced."""
-        kept = Kept(name, number, manifest, token)
+        kept = Kept(name, number, manifest, token, since)
         with self._database.transaction() as connection:
-            values = (kept.name, kept.number, kept.manifest, kept.token)
-            connection.execute(f"INSERT OR REPLACE INTO kept ({_KEPT}) VALUES (?, ?, ?, ?)", values)
+            _insert(connection, "kept", _KEPT, _values(kept))
 
     def kept(self, name: str | None = None) -> list[Kept]:
         """Kept versions of one image, or of all; ordered by name, then oldest number first."""
         where, parameters = ("", ()) if name is None else (" WHERE name = ?", (name,))
-        rows = self._database.rows(f"SELECT {_KEPT} FROM kept{where} ORDER BY name, number, token", parameters)
+        rows = self._database.rows(f"SELECT {_KEPT}, crc FROM kept{where} ORDER BY name, number, token", parameters)
         with self._database.believed():
-            return [Kept(*row) for row in rows]
+            return [Kept(*row) for row in _checked(rows)]
 
     def drop_kept(self, token: str) -> None:
-        """Forget a kept version. An unknown one is fine."""
+        """Forget a kept version. An unknown one is fine. Called before the root drops it, so that the ledger never claims what is
+        not there."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM kept WHERE token = ?", (token,))
+
+    # --- versions in quarantine
+
+    def quarantine(self, entry: Quarantine) -> None:
+        """Put a version into quarantine. Lasts until another version of the image is recorded."""
+        with self._database.transaction() as connection:
+            _insert(connection, "quarantine", _QUARANTINE, _values(entry))
+
+    def quarantined(self) -> list[Quarantine]:
+        """All, ordered by name, then by number."""
+        rows = self._database.rows(f"SELECT {_QUARANTINE}, crc FROM quarantine ORDER BY name, number")
+        with self._database.believed():
+            return [Quarantine(*row) for row in _checked(rows)]
 
     # --- pages staged
 
@@ -177,13 +214,16 @@ class Ledger:
 
     # --- runs
 
-    def start_run(self, run_id: str, command: str, started: str) -> None:
-        """Record that a run began; of the runs only the newest :data:`RUNS_KEPT` stay."""
+    def start_run(self, run_id: str, command: str, started: str) -> bool:
+        """Record that a run began; of the runs only the newest :data:`RUNS_KEPT` stay. False if the one before it has not ended,
+        or never will."""
         run = Run(run_id, command, started)
         values = tuple(getattr(run, field.name) for field in fields(run))
         with self._database.transaction() as connection:
+            before = connection.execute("SELECT code FROM run ORDER BY id DESC LIMIT 1").fetchone()
             connection.execute(f"INSERT INTO run ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             connection.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", (RUNS_KEPT,))
+        return before is None or before[0] is not None
 
     def end_run(
         self,
@@ -216,13 +256,53 @@ class Ledger:
     # --- inside
 
     def _setting(self, key: str, digits: int) -> str | None:
-        rows = self._database.rows("SELECT value FROM setting WHERE key = ?", (key,))
+        rows = self._database.rows("SELECT key, value, crc FROM setting WHERE key = ?", (key,))
         with self._database.believed():
-            return check_hex(key, rows[0][0], digits) if rows else None
+            return next((check_hex(key, value, digits) for _, value in _checked(rows)), None)
 
     def _set(self, key: str, value: str) -> None:
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)", (key, value))
+            _insert(connection, "setting", "key, value", (key, value))
+
+
+def _values(record: Applied | Held | Kept | Quarantine) -> tuple[Any, ...]:
+    """A record's fields as SQLite gives them back."""
+    values = (getattr(record, field.name) for field in fields(record))
+    return tuple(int(value) if isinstance(value, bool) else str(value) if isinstance(value, Kind) else value for value in values)
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: str, values: tuple[Any, ...]) -> int | None:
+    """Insert (or replace) a row of one of the checked tables; returns its number."""
+    marks = ", ".join("?" * (len(values) + 1))
+    cursor = connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}, crc) VALUES ({marks})", (*values, _crc(values)))
+    return cursor.lastrowid
+
+
+def _checked(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Rows without their CRC, which comes last; NULL where a row is of a release that had none. Raises ValueError."""
+    for *values, crc in rows:
+        if crc is not None and crc != _crc(tuple(values)):
+            raise ValueError(f"a row is not what it was: {values!r}"[:200])
+        yield tuple(values)
+
+
+def _crc(values: tuple[Any, ...]) -> int:
+    return crc32(repr(values).encode())
+
+
+def _record(connection: sqlite3.Connection, held: Held, facts: Mapping[str, Facts]) -> None:
+    _forget(connection, held.name)
+    number = _insert(connection, "held", _HELD, _values(held))
+    connection.executemany(
+        "INSERT INTO fact (held, path, size, mtime, inode) VALUES (?, ?, ?, ?, ?)",
+        ((number, path, fact.size, fact.mtime, _signed(fact.inode)) for path, fact in facts.items()),
+    )
+    connection.execute("DELETE FROM journal WHERE manifest = ?", (held.manifest,))
+
+
+def _set_damaged(connection: sqlite3.Connection, held: Held, damaged: bool) -> None:
+    values = (int(damaged), _crc(_values(replace(held, damaged=damaged))), held.name)
+    connection.execute("UPDATE held SET damaged = ?, crc = ? WHERE name = ?", values)
 
 
 def _forget(connection: sqlite3.Connection, name: str) -> None:

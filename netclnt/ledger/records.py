@@ -62,18 +62,41 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An old version kept aside in the root under ``token``."""
+    """An old version kept aside in the root under ``token``, ``since`` it was replaced (RFC 3339 in UTC; empty if unknown)."""
 
     name: str
     number: int
     manifest: str
     token: str
+    since: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_range("version number", self.number, 1, NUMBER_MAX)
         check_hex("manifest digest", self.manifest, 64)
         check_token(self.token)
+        check_text("time", self.since, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A version that is not fetched again: with all its blocks right, its content never had its SHA-256. ``generation`` is that
+    at which it was published, ``since`` RFC 3339 in UTC, ``problem`` words for people."""
+
+    name: str
+    manifest: str
+    number: int
+    generation: int
+    since: str
+    problem: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_hex("manifest digest", self.manifest, 64)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_range("generation", self.generation, 0, GENERATION_MAX)
+        check_text("time", self.since, 40)
+        check_text("problem", self.problem, 10_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,5 +23,16 @@ _FIRST = (
     " bytes_fetched INTEGER NOT NULL, bytes_reused INTEGER NOT NULL, seconds REAL NOT NULL, message TEXT NOT NULL)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+CHECKED = ("setting", "applied", "held", "kept", "quarantine")
+"""Tables each of whose rows carries the CRC-32 of its values: a flipped bit in one of them would be believed, where SQLite's own
+structures and the facts, which are compared with the files, show it."""
+
+_SECOND = (
+    "CREATE TABLE quarantine (name TEXT NOT NULL, manifest TEXT NOT NULL, number INTEGER NOT NULL, generation INTEGER NOT NULL,"
+    " since TEXT NOT NULL, problem TEXT NOT NULL, PRIMARY KEY (name, manifest)) WITHOUT ROWID",
+    "ALTER TABLE kept ADD COLUMN since TEXT NOT NULL DEFAULT ''",
+    *(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in CHECKED),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """Statements that lead from ``user_version`` n to n + 1. Published ones never change; new ones are appended."""

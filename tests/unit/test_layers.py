@@ -31,7 +31,7 @@ LAYERS = {
         *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
-        *("slave", "look", "offer", "room", "oneimage", "result", "carry", "sync", "verify"),
+        *("slave", "look", "rebuild", "offer", "room", "oneimage", "result", "carry", "sync", "verify"),
     ],
     "face": ["cli", "__main__"],
 }
@@ -44,6 +44,8 @@ DIRECT_EDGES = {
 
 LATE_IMPORTS = {
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
+    "cli.mending": "loads what replaces a damaged ledger only when there is one",
+    "offer": "loads what recognizes images only after the ledger was lost",
     "sync": "loads the machinery of an update only when there is a change",
     "storecatalog": "loads the machinery that brings a TOC only when there is a new one",
     "sftp": "opens the transport that the config names, without loading the other",

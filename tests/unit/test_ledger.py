@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, NetclntError, StorageFailed
-from netclnt.ledger import Applied, Held, Kept, Ledger, Run, ledger, schema
+from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, LedgerForeign, NetclntError, StorageFailed
+from netclnt.ledger import Applied, Held, Kept, Ledger, Quarantine, Run, ledger, schema
 from netclnt.model import Kind
 from netclnt.protocols import Facts
 
@@ -132,6 +132,77 @@ def test_kept_versions() -> None:
         assert [kept.token for kept in ledger.kept("b")] == ["02"]
 
 
+def test_quarantine_lasts_until_another_version_is_recorded() -> None:
+    with Ledger(":memory:") as ledger:
+        first = Quarantine("a", DIGEST, 2, 7, "2026-11-23T01:02:03Z", "wrong SHA-256")
+        entries = [first, replace(first, manifest="12" * 32, number=3), replace(first, name="b")]
+        for entry in (*entries, first):
+            ledger.quarantine(entry)
+        assert ledger.quarantined() == entries
+        ledger.record(replace(FILE, name="a"), FACTS)
+        assert ledger.quarantined() == entries[2:]
+
+
+def test_what_a_look_found_is_recorded_only_of_the_version_that_was_looked_at() -> None:
+    with Ledger(":memory:") as ledger:
+        ledger.record(FILE, FACTS)
+        newer = {"": Facts(1, 2, 3)}
+        assert ledger.correct(FILE, None)
+        assert ledger.get(FILE.name) == replace(FILE, damaged=True)
+        assert ledger.correct(FILE, newer)
+        assert (ledger.get(FILE.name), ledger.facts(FILE.name)) == (FILE, newer)
+        for other in (replace(FILE, manifest="12" * 32), replace(FILE, shown_at="2026-11-24T01:02:03Z"), TREE):
+            assert not ledger.correct(other, None)
+            assert not ledger.correct(other, FACTS)
+        assert (ledger.held(), ledger.facts(FILE.name)) == ([FILE], newer)
+
+
+def test_I1_a_value_that_changed_in_the_file_is_not_believed(tmp_path: Path) -> None:
+    fill(tmp_path / "l")
+    with sqlite3.connect(tmp_path / "l") as raw:
+        raw.execute("UPDATE held SET number = 4 WHERE name = 'drivers'")
+        raw.execute("UPDATE applied SET generation = 1 << 40")
+        raw.execute("UPDATE setting SET value = 'fedcba9876543210fedcba9876543210' WHERE key = 'identity'")
+        raw.execute("UPDATE kept SET number = 9")
+    raw.close()
+    with Ledger(tmp_path / "l") as ledger:
+        for work in (ledger.held, lambda: ledger.get("drivers"), ledger.applied, ledger.identity, ledger.kept, ledger.check):
+            with pytest.raises(LedgerDamaged):
+                work()
+        assert ledger.marker() == IDENTITY
+        assert ledger.get(FILE.name) == FILE
+
+
+def test_L9_rows_of_a_release_without_checks_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("netclnt.ledger.database.MIGRATIONS", schema.MIGRATIONS[:1])
+        Ledger(tmp_path / "l").close()
+    with sqlite3.connect(tmp_path / "l") as raw:
+        raw.execute("INSERT INTO setting VALUES ('identity', ?)", (IDENTITY,))
+        raw.execute("INSERT INTO kept VALUES ('aa', 'a', 2, ?)", (DIGEST,))
+    raw.close()
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.identity() == IDENTITY
+        assert ledger.kept() == [Kept("a", 2, DIGEST, "aa")]
+
+
+def test_a_run_is_told_whether_the_one_before_it_ended() -> None:
+    with Ledger(":memory:") as ledger:
+        assert ledger.start_run("r1", "sync", "2026-11-23T01:02:03Z")
+        assert not ledger.start_run("r2", "sync", "2026-11-23T01:02:03Z")
+        ledger.end_run("r2", ended="2026-11-23T01:02:04Z", code=0)
+        assert ledger.start_run("r3", "sync", "2026-11-23T01:02:03Z")
+
+
+def test_a_lost_ledger_is_rebuilt_until_told_otherwise() -> None:
+    with Ledger(":memory:") as ledger:
+        assert not ledger.rebuilding()
+        ledger.set_rebuilding(True)
+        assert ledger.rebuilding()
+        ledger.set_rebuilding(False)
+        assert not ledger.rebuilding()
+
+
 def test_journal_counts_each_page_once() -> None:
     with Ledger(":memory:") as ledger:
         ledger.journal_add(DIGEST, [1, 2])
@@ -198,7 +269,7 @@ def test_migration_goes_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert ledger._database.rows("SELECT x FROM extra") == [(5,)]
     with Ledger(tmp_path / "l") as ledger:
         assert ledger._database.rows("SELECT x FROM extra") == [(5,)]
-        assert ledger._database.rows("PRAGMA user_version") == [(3,)]
+        assert ledger._database.rows("PRAGMA user_version") == [(len(steps),)]
         assert ledger.held() == [TREE, FILE]
 
 
@@ -221,9 +292,9 @@ def test_I3_a_newer_ledger_or_a_foreign_database_is_left_alone(tmp_path: Path) -
     with sqlite3.connect(tmp_path / "foreign") as raw:
         raw.execute("CREATE TABLE theirs (x)")
     raw.close()
-    for name in ("newer", "foreign"):
+    for name, error in (("newer", Incompatible), ("foreign", LedgerForeign)):
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(Incompatible):
+        with pytest.raises(error):
             Ledger(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before
 
@@ -264,7 +335,7 @@ def test_I1_random_damage_is_told_or_read_as_valid_values(tmp_path: Path, seed: 
             with Ledger(tmp_path / "l", busy=0.0) as ledger:
                 work(ledger)
         except NetclntError as error:
-            assert isinstance(error, LedgerDamaged | Incompatible | StorageFailed), error
+            assert isinstance(error, LedgerDamaged | LedgerForeign | Incompatible | StorageFailed), error
 
 
 def test_a_value_that_no_ledger_contains_is_damage(tmp_path: Path) -> None:
@@ -314,6 +385,7 @@ def test_H9_I5_an_admins_sqlite3_holds_the_ledger(tmp_path: Path) -> None:
         with pytest.raises(LedgerBusy) as caught:
             Ledger(tmp_path / "l", busy=0.05)
         assert caught.value.seconds == 0.05
+        assert caught.value.holder.startswith(f"pid {admin.pid} (python")
         admin.communicate()
     with Ledger(tmp_path / "l") as ledger:
         assert ledger.held() == [TREE, FILE]

@@ -44,8 +44,9 @@ def command(session: Session, *, patterns: tuple[str, ...], role: str | None, fr
 
 def _held(config: SlaveConfig) -> Iterator[tuple[Held, Record]]:
     with edges.open_ledger(config, readonly=True) as ledger:
+        quarantined = {each.name: f"version {each.number} is in quarantine" for each in ledger.quarantined()}
         for held in ledger.held():
-            yield held, held_record(held)
+            yield held, held_record(held) | {"note": quarantined.get(held.name, "")}
 
 
 def _offered(config: MasterConfig, password: str | None) -> Iterator[tuple[Version, Record]]:
@@ -55,7 +56,7 @@ def _offered(config: MasterConfig, password: str | None) -> Iterator[tuple[Versi
             yield version, version_record(version, state="offered")
 
 
-def held_record(held: Held) -> Record:
+def held_record(held: Held) -> dict[str, object]:
     """A record of type ``image``: an image as a slave holds it."""
     return {
         "image": held.name,

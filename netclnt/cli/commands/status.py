@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +15,7 @@ from netclnt.cli.show import Column, Record
 from netclnt.cli.text import human_seconds
 from netclnt.config import MasterConfig, SlaveConfig, duration
 from netclnt.errors import BadArgument, ExitCode
-from netclnt.ledger import Run
+from netclnt.ledger import Quarantine, Run
 
 COLUMNS = (
     Column("name", "name"),
@@ -26,6 +27,7 @@ COLUMNS = (
     Column("last", "last success", "time"),
     Column("result", "last result"),
     Column("message", "message"),
+    Column("note", "note"),
 )
 
 
@@ -40,7 +42,7 @@ COLUMNS = (
 def command(session: Session, *, max_age: str | None, role: str | None) -> ExitCode:
     """Say what this server has and when it was last brought up to date (a slave) or published to (a master).
 
-    Columns: name, role, generation, images, size, age in seconds, last success, last result, message."""
+    Columns: name, role, generation, images, size, age in seconds, last success, last result, message, note."""
     limit = None if max_age is None else _age(max_age)
     config = session.either(role)
     record = _slave(config) if isinstance(config, SlaveConfig) else _master(config, session.password(config))
@@ -50,8 +52,8 @@ def command(session: Session, *, max_age: str | None, role: str | None) -> ExitC
 
 def _slave(config: SlaveConfig) -> Record:
     with edges.open_ledger(config, readonly=True) as ledger:
-        held, applied, runs = ledger.held(), ledger.applied(), ledger.runs()
-    syncs = [run for run in runs if run.command.split()[-1:] == ["sync"]]
+        held, applied, runs, quarantined = ledger.held(), ledger.applied(), ledger.runs(), ledger.quarantined()
+    syncs = [run for run in runs if run.command.split()[-1:] == ["sync"] and run.code != ExitCode.LOCKED]
     last = next((run for run in syncs if run.code == ExitCode.OK), None)
     latest = syncs[0] if syncs else None
     return {
@@ -64,9 +66,20 @@ def _slave(config: SlaveConfig) -> Record:
         "last": last.ended if last else None,
         "result": _result(latest),
         "message": latest.message if latest else None,
+        "note": _note([one.name for one in held if one.damaged], quarantined),
         "damaged": [one.name for one in held if one.damaged],
         "pinned": [one.name for one in held if one.pinned],
+        "quarantined": [f"{one.name}@{one.number}" for one in quarantined],
     }
+
+
+def _note(damaged: Sequence[str], quarantined: Sequence[Quarantine]) -> str:
+    """What an admin should look at."""
+    parts = [
+        f"damaged: {', '.join(damaged)}" if damaged else "",
+        f"in quarantine: {', '.join(f'{one.name}@{one.number}' for one in quarantined)}" if quarantined else "",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def _master(config: MasterConfig, password: str | None) -> Record:
@@ -84,6 +97,7 @@ def _master(config: MasterConfig, password: str | None) -> Record:
         "last": last,
         "result": None,
         "message": None,
+        "note": "",
     }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 
 from netclnt.cli import edges
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.mending import mending
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
 from netclnt.cli.session import Session
@@ -43,6 +45,7 @@ PLAN_COLUMNS = (
         *FROM_FILE,
         click.Option(["-n", "--dry-run"], is_flag=True, help="Show the plan: bytes to fetch, reuse, write. Change nothing."),
         click.Option(["--detailed-exit-code"], is_flag=True, help="Exit 4 (DIFF) when there were changes."),
+        click.Option(["--retry-quarantined"], is_flag=True, help="Fetch versions in quarantine once more."),
         *config_flags(
             SlaveConfig,
             *(
@@ -70,6 +73,7 @@ def command(
     null: bool,
     dry_run: bool,
     detailed_exit_code: bool,
+    retry_quarantined: bool,
     **flags: object,
 ) -> ExitCode:
     """Bring this slave up to date: fetch the blocks that it lacks, verify, and show each image when it is whole.
@@ -77,17 +81,21 @@ def command(
     With PATTERNs nothing else is touched. An interrupted sync goes on where it was."""
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
-    with edges.open_slave(config, session) as slave:
-        if dry_run:
-            code, differs = _forecast(session, slave, selection)
-        else:
-            code, differs = _sync(session, slave, selection, config.lock_timeout)
+
+    def run() -> tuple[ExitCode, bool]:
+        with edges.open_slave(config, session) as opened:
+            slave = replace(opened, retry_quarantined=retry_quarantined)
+            if dry_run:
+                return _forecast(session, slave, selection)
+            return _sync(session, slave, selection, config.lock_timeout)
+
+    code, differs = run() if dry_run else mending(config, session, run)
     return ExitCode.DIFF if differs and detailed_exit_code and code is ExitCode.OK else code
 
 
 def _sync(session: Session, slave: Slave, selection: Selection | None, patience: float) -> tuple[ExitCode, bool]:
     with Recorded(session, slave.ledger) as recorded:
-        result = _patiently(lambda: sync(slave, selection, observer=recorded.observe), patience)
+        result = _patiently(lambda: sync(slave, selection, observer=recorded.observe, begun=recorded.begin), patience)
         if selection and not result.failed:
             refuse_nothing(selection, sum(held in selection for held in slave.ledger.held()))
         recorded.end(result.exit_code, generation=result.generation, images_changed=len(result.changed))

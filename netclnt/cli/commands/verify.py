@@ -15,10 +15,10 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
 from netclnt.errors import BadArgument, Damaged, ExitCode, outcome
-from netclnt.events import Failed
+from netclnt.events import Failed, Warned
 from netclnt.selection import Selection
 from netclnt.slave import Slave
-from netclnt.subset import parse_subset
+from netclnt.subset import WHOLE, Subset, parse_subset
 from netclnt.sync import sync
 from netclnt.verify import Verdict, verify
 
@@ -41,7 +41,7 @@ COLUMNS = (
         click.Option(["--repair"], is_flag=True, help="Fetch what is damaged, block by block."),
         click.Option(["--sha256"], is_flag=True, help="Digest whole files instead of checking pages."),
         click.Option(["--store"], is_flag=True, help="On a master: check all that its store offers."),
-        click.Option(["--subset"], metavar="N/M|P%", help="With --store: read only a part of the blocks."),
+        click.Option(["--subset"], metavar="N/M|P%", help="One part of so many, or a percentage picked at random."),
         *config_flags(SlaveConfig, "threads"),
     ],
 )
@@ -58,7 +58,7 @@ def command(
     **flags: object,
 ) -> ExitCode:
     """Read every image that this slave holds and compare it with its version. Exit code 7 (INTEGRITY) when something is damaged
-    and was not repaired. Contacts nobody without --repair.
+    and was not repaired. Contacts nobody without --repair, and works beside a sync.
 
     With --store, on a master: read every block that any version in the store needs. What is damaged is healed by publishing the
     same content again.
@@ -68,19 +68,34 @@ def command(
         if patterns or from_file is not None or repair or sha256:
             raise BadArgument(argument="--store", problem="checks all of the store, by its blocks", hint="netclnt verify --store")
         return verify_store(session, subset=parse_subset(subset or "1/1"), **flags)
-    if subset is not None:
-        raise BadArgument(argument="--subset", problem="goes with --store", hint="netclnt verify --store --subset 1/7")
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
+    part = _part(session, subset)
     with edges.open_slave(config, session) as slave, Recorded(session, slave.ledger) as recorded:
-        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe, sha256=sha256))
+        recorded.begin()
+        slave.ledger.check()
+        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe, sha256=sha256, subset=part))
+        for verdict in verdicts:
+            if verdict.changed:
+                text = f"{verdict.name} changed while it was read: nothing can be said of it now."
+                recorded.observe(Warned("changed-meanwhile", text))
         if selection:
             refuse_nothing(selection, len(verdicts))
         session.view.table("damage", COLUMNS, _records(verdicts))
         damaged = [verdict for verdict in verdicts if verdict.damage]
         code = _repair(slave, damaged, recorded) if repair and damaged else _told(damaged, recorded)
-        recorded.end(code, generation=0, images_changed=0)
+        recorded.end(code, generation=0, images_changed=0, message="" if part.whole else f"subset {part}")
     return code
+
+
+def _part(session: Session, text: str | None) -> Subset:
+    """What is to be checked; told, with its seed, where that is not all."""
+    if text is None:
+        return WHOLE
+    part = parse_subset(text)
+    session.view.result("subset", {"subset": str(part)}, [])
+    session.view.note(f"checking {part}")
+    return part
 
 
 def _told(damaged: list[Verdict], recorded: Recorded) -> ExitCode:
