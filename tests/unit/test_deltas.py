@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from netclnt import bases
 from netclnt.errors import ExitCode
 from netclnt.events import Planned
 from netclnt.ledger import Ledger
@@ -191,6 +192,20 @@ def test_delta_frames_of_pages_that_stay_are_told_of_by_later_versions_too(world
     assert made.items() < carried.items()
     assert synced(world) < 20_000
     assert live(world, "os") == {"": second}
+
+
+def test_bases_are_looked_up_in_parts_and_no_more_of_them_than_there_is_memory_for(world, monkeypatch):
+    world.publish("os", FILE)
+    synced(world)
+    done = world.publish("os", EDITED_FILE)
+    plain = sum(frame.plain for frame in deltas(world, done.version))
+    monkeypatch.setattr(bases, "_LOOKED_UP_AT_ONCE", 1)
+    assert world.forecast().exit_code is ExitCode.OK
+    (told,) = [event for event in world.events if isinstance(event, Planned)]
+    assert told.bytes_fetch < plain / 20
+    monkeypatch.setattr(bases, "_FRAMES_MAX", 1)
+    assert plain / 4 < synced(world) < plain
+    assert live(world, "os") == {"": EDITED_FILE}
 
 
 def test_any_seed_may_have_the_base(world):
