@@ -181,6 +181,12 @@ class Manifests:
         with _storage("list", self._directory):
             return [path.stem for path in self._directory.glob("*.manifest")]
 
+    def others(self, digests: Collection[str]) -> list[tuple[Path, int]]:
+        """The files of all other manifests, finished or not, and their sizes."""
+        with _storage("list", self._directory):
+            paths = [path for path in sorted(self._directory.iterdir()) if path.name.partition(".")[0] not in digests]
+            return [(path, path.stat().st_size) for path in paths]
+
     def keep_only(self, digests: Collection[str]) -> None:
         """Forget all other manifests."""
         with _storage("clean", self._directory):

@@ -342,6 +342,12 @@ class Root(Protocol):
     def kept(self) -> Sequence[str]:
         """Tokens of old versions kept aside."""
 
+    def staged_bytes(self, token: str) -> int:
+        """What discarding a staging area gives back: bytes of its files, but for those that have another name. Absent: 0."""
+
+    def kept_bytes(self, token: str) -> int:
+        """What dropping a kept version gives back, as :meth:`staged_bytes`."""
+
     def open_kept(self, token: str, path: str) -> Reader:
         """Open a file of a kept version to read."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -168,6 +168,12 @@ class Seeding:
         run = Run(path)
         path.unlink()
         return run
+
+
+def stale_scans(scratch: Path, places: Iterable[str]) -> list[Path]:
+    """Indexes of directories that are seeds no longer."""
+    known = {_key(place) for place in places}
+    return [path for path in sorted(scratch.glob("*.scan")) if path.name.partition(".")[0] not in known]
 
 
 def version_seed(manifests: Manifests, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:

@@ -42,6 +42,7 @@ COMMANDS = LazyGroup(
         "show": ("show", "Show one image and its versions."),
         "status": ("status", "Say when this server was last brought up to date."),
         "verify": ("verify", "Hash what is there and compare."),
+        "prune": ("prune", "Give back what this slave need not keep."),
     },
     examples=["netclnt diff", "netclnt sync --dry-run"],
     outermost=True,

@@ -41,6 +41,21 @@ def _remove_directory(directory: int, name: str) -> None:
     os.rmdir(name, dir_fd=directory)
 
 
+def weigh(directory: int, name: str) -> int:
+    """Bytes on disk that removing ``name`` gives back: of files that have no other name. Absent is 0. Raises OSError."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    if not stat.S_ISDIR(found.st_mode):
+        return found.st_blocks * 512 if found.st_nlink == 1 else 0
+    below = open_beneath(directory, name, os.O_PATH | os.O_DIRECTORY, same_mount=True)
+    try:
+        return found.st_blocks * 512 + sum(weigh(below, inner) for inner in names(below))
+    finally:
+        os.close(below)
+
+
 def names(directory: int) -> list[str]:
     """The names in a directory given by any descriptor, sorted by their bytes."""
     with _listed(directory) as entries:

@@ -17,7 +17,7 @@ from netclnt.files.failures import reported
 from netclnt.files.lock import locked
 from netclnt.files.preparing import inner
 from netclnt.files.reader import FileReader
-from netclnt.files.removal import names, remove
+from netclnt.files.removal import names, remove, weigh
 from netclnt.files.showing import show
 from netclnt.files.staging import DirectoryStage
 from netclnt.files.syscalls import syncfs
@@ -168,6 +168,12 @@ class DirectoryRoot:
     def kept(self) -> Sequence[str]:
         return self._tokens(KEPT)
 
+    def staged_bytes(self, token: str) -> int:
+        return self._weigh(STAGING, token)
+
+    def kept_bytes(self, token: str) -> int:
+        return self._weigh(KEPT, token)
+
     def open_kept(self, token: str, path: str) -> FileReader:
         path = f"{KEPT}/{check_token(token)}/{inner(check_path(path) if path else path)}"
         parent, last = split(path)
@@ -204,6 +210,11 @@ class DirectoryRoot:
         place = self._area.describe(f"{WORK_DIRECTORY}/{kind}")
         with reported("list", place), self._directory(self._area.work, kind) as directory:
             return [name for name in names(directory) if is_token(name)]
+
+    def _weigh(self, kind: str, token: str) -> int:
+        place = self._area.describe(f"{WORK_DIRECTORY}/{kind}/{check_token(token)}")
+        with reported("look at", place), self._directory(self._area.need_work(), kind) as directory:
+            return weigh(directory, token)
 
     def _remove(self, kind: str, token: str) -> None:
         place = self._area.describe(f"{WORK_DIRECTORY}/{kind}/{check_token(token)}")

@@ -167,6 +167,17 @@ class MemoryRoot:
     def kept(self) -> Sequence[str]:
         return sorted(self._kept)
 
+    def staged_bytes(self, token: str) -> int:
+        return self._weigh(self._staged.get(check_token(token), {}))
+
+    def kept_bytes(self, token: str) -> int:
+        return self._weigh(self._kept.get(check_token(token), {}))
+
+    def _weigh(self, tree: Tree) -> int:
+        nodes = [node for each in (self.live, *self._staged.values(), *self._kept.values()) for node in each.values()]
+        once = [node for node in tree.values() if sum(other is node for other in nodes) == 1]
+        return sum(len(node.data) - _holes(node.data) for node in once)
+
     def open_kept(self, token: str, path: str) -> Reader:
         return _reader(self._kept.get(check_token(token), {}), check_path(path) if path else path)
 

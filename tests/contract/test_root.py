@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_a_file_is_replaced_and_the_old_one_kept(root: Root) -> None:
     root.drop("0f")
     root.drop("0f")
     assert root.kept() == []
+
+
+def test_what_goes_is_weighed(root: Root) -> None:
+    assert (root.kept_bytes("0f"), root.staged_bytes("0f")) == (0, 0)
+    put(root, "a", b"x" * 100_000)
+    put(root, "a", b"two", keep="0f")
+    assert 100_000 <= root.kept_bytes("0f") < 130_000
+    assert root.staged_bytes("0f") == 0
+    with closing(root.stage("0e")) as stage:
+        stage.prepare([Entry("", EntryType.FILE, 0o644, 50_000, bytes(32))])
+        stage.write(0, 0, [b"y" * 50_000])
+    assert 50_000 <= root.staged_bytes("0e") < 80_000
 
 
 def test_a_tree_is_replaced_and_the_old_one_kept(root: Root) -> None:

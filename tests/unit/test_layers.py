@@ -31,7 +31,7 @@ LAYERS = {
         *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
-        *("slave", "look", "rebuild", "offer", "room", "oneimage", "result", "carry", "sync", "verify"),
+        *("slave", "look", "rebuild", "offer", "room", "oneimage", "result", "carry", "sync", "verify", "prune"),
     ],
     "face": ["cli", "__main__"],
 }
