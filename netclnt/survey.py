@@ -15,14 +15,15 @@ from netclnt.master import Master, scratch
 from netclnt.model import CatalogState
 from netclnt.moves import UNREADABLE
 from netclnt.pack import HEADER, pack_path
+from netclnt.pagedeltas import page_deltas_path
 from netclnt.protocols import Store
 from netclnt.storedmanifest import StoredManifest
 from netclnt.trash import Trash
 
 _FILE = re.compile(
-    r"(?:packs/([0-9a-f]{2})/(\1[0-9a-f]{14})\.pack|manifests/([0-9a-f]{2})/(\3[0-9a-f]{62})\.(?:manifest|locations))"
+    r"(?:packs/([0-9a-f]{2})/(\1[0-9a-f]{14})\.pack|manifests/([0-9a-f]{2})/(\3[0-9a-f]{62})\.(?:manifest|locations|pages))"
 )
-_LEFTOVER = re.compile(r"(?:packs|manifests)/[0-9a-f]{2}/\.[0-9a-f]{16,64}\.(?:manifest|locations|pack)\.new")
+_LEFTOVER = re.compile(r"(?:packs|manifests)/[0-9a-f]{2}/\.[0-9a-f]{16,64}\.(?:manifest|locations|pages|pack)\.new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _freed(expired: Iterable[Known], manifests: dict[str, int], trash: Trash, st
         if version.manifest in manifests:
             continue
         since = trash.versions[str(version)]
-        paths = [manifest_path(version.manifest), locations_path(version.manifest)]
+        paths = [path(version.manifest) for path in (manifest_path, locations_path, page_deltas_path)]
         with suppress(*UNREADABLE):
             paths += map(pack_path, packs_of([StoredManifest(store, version.manifest, version.head_bytes)]))
         for path in paths:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from netclnt import pagedeltas
 from netclnt.errors import Damaged, ExitCode, ForbiddenValue
+from netclnt.gc import gc
 from netclnt.manifest import decode_head, manifest_path, page_offsets
 from netclnt.memory.source import Corruption, MemorySource
 from netclnt.pack import ZSTD_VERSION
 from netclnt.pagedeltas import decode_group, decode_header, encode_page_deltas, header_bytes, page_deltas_path, pages_of
+from netclnt.survey import Policy
 from tests.support.mutations import decoded, mutated
 from tests.support.world import World
 
@@ -124,6 +126,26 @@ def test_the_same_content_again_writes_none(updated):
     before = dict(updated.store.files)
     assert not updated.publish("os", EDITED).new
     assert updated.store.files == before
+
+
+def test_they_go_with_their_version(updated):
+    newest = {path: data + b"y" if number % 20 == 7 else data for number, (path, data) in enumerate(EDITED.items())}
+    version = updated.publish("os", newest).version
+    for day in (0, 100):
+        keep = Policy(keep=1, grace=86400.0, now=day * 86400.0, at="2026-11-23T00:00:00Z")
+        gc(updated.master(), keep, observer=updated.events.append)
+    assert path_of(updated.version) not in updated.store.files
+    assert path_of(version) in updated.store.files
+    assert synced(updated)
+    assert all(updated.live(f"os/{path}") == data for path, data in newest.items())
+
+
+def test_delta_frames_outlive_gc_and_are_still_read(updated):
+    for day in (0, 100):
+        keep = Policy(keep=2, grace=86400.0, now=day * 86400.0, at="2026-11-23T00:00:00Z")
+        gc(updated.master(), keep, observer=updated.events.append)
+    synced(updated)
+    assert right(updated)
 
 
 # --- the format
