@@ -110,5 +110,5 @@ def _cleaned(found: Survey) -> Cleaned:
         bytes_waiting=sum(found.waiting.values()),
         packs_sparse=len(found.sparse),
         bytes_moved=sum(found.marks.needed[pack] for pack in found.sparse),
-        bytes_kept=sum(found.kept.values()),
+        bytes_kept=found.bytes_kept,
     )

@@ -39,14 +39,15 @@ class Policy:
 
 @dataclass(slots=True)
 class Survey:
-    """``manifests`` (length of the head by digest) are those that stay, ``expired`` the versions to drop; ``kept``, ``waiting``
-    and ``doomed`` are the store's files by their bytes, ``sparse`` the packs of which less than half is needed."""
+    """``manifests`` (length of the head by digest) are those that stay, ``expired`` the versions to drop; ``waiting`` and
+    ``doomed`` are files of the store with their bytes, all others take ``bytes_kept``; of ``sparse`` packs less than half is
+    needed."""
 
     marks: Marks
     trash: Trash
     manifests: dict[str, int]
     expired: tuple[Known, ...] = ()
-    kept: dict[str, int] = field(default_factory=dict)
+    bytes_kept: int = 0
     waiting: dict[str, int] = field(default_factory=dict)
     doomed: dict[str, int] = field(default_factory=dict)
     sparse: set[int] = field(default_factory=set)
@@ -116,7 +117,7 @@ def _sort_files(found: Survey, old: Trash, freed: dict[str, float], policy: Poli
             continue
         pack = int(match[2], 16) if match[2] else None
         if match[4] in found.manifests or pack in found.marks.needed:
-            found.kept[path] = size
+            found.bytes_kept += size
             if pack is not None and found.marks.needed[pack] * 2 < size - HEADER.size:
                 found.sparse.add(pack)
             continue

@@ -78,7 +78,37 @@ def test_a_file_that_ends_early_is_damaged(store, offset, length):
         store.read("file", offset, length)
 
 
+def test_what_packs_and_manifests_consist_of_is_listed(store):
+    store.put("HEAD", [b"x"])
+    store.put("manifests/ab/cd.manifest", [b"four"])
+    writer = store.new_pack()
+    writer.append(b"frame")
+    writer.close()
+    assert dict(store.content()) == {"manifests/ab/cd.manifest": 4, pack_path(writer.pack): 21}
+
+
+def test_an_empty_store_lists_nothing(store):
+    assert list(store.content()) == []
+
+
+def test_what_is_removed_is_gone_and_removing_it_again_is_fine(store):
+    store.put("manifests/ab/cd", [b"x"])
+    for _ in range(2):
+        store.remove("manifests/ab/cd")
+        assert store.size("manifests/ab/cd") is None
+    store.sync()
+
+
 # --- packs
+
+
+def test_a_pack_of_an_interrupted_writer_can_be_secured(store):
+    writer = store.new_pack()
+    writer.append(b"frame")
+    writer.close()
+    store.secure(pack_path(writer.pack))
+    store.sync()
+    assert store.size(pack_path(writer.pack)) == 21
 
 
 def test_a_pack_is_its_header_and_what_was_appended(store):
@@ -150,6 +180,22 @@ def test_H3_a_holder_that_is_killed_holds_no_longer(directory, tmp_path):
 
 
 # --- a real directory
+
+
+def test_links_and_what_lies_deeper_are_not_listed(directory, tmp_path):
+    directory.put("packs/ab/file", [b"x"])
+    (tmp_path / "store" / "packs" / "ab" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "store" / "packs" / "cd").symlink_to(tmp_path)
+    (tmp_path / "store" / "packs" / "ab" / "deeper").mkdir()
+    (tmp_path / "store" / "packs" / "ab" / "deeper" / "file").write_bytes(b"x")
+    assert list(directory.content()) == [("packs/ab/file", 1)]
+
+
+def test_removing_what_cannot_be_removed_is_a_storage_error(directory, tmp_path):
+    (tmp_path / "store" / "packs").mkdir()
+    for action in (lambda: directory.remove("packs"), lambda: directory.secure("packs/ab/none")):
+        with pytest.raises(StorageFailed):
+            action()
 
 
 def test_it_can_be_created_twice(tmp_path):

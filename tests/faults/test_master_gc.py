@@ -317,7 +317,7 @@ def test_a_damaged_version_that_is_superseded_does_not_stop_it(world):
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_A13_A16_an_error_at_any_step_loses_nothing_and_the_next_run_goes_on(tmp_path, before, request):
     seen = set()
-    chosen = random.Random(int(request.config.option.hypothesis_seed)).sample(range(1, 60), amount(request, 8, 59))
+    chosen = random.Random(int(request.config.option.hypothesis_seed)).sample(range(1, 60), amount(request, 4, 59))
     for at in chosen:
         directory = tmp_path / str(at)
         directory.mkdir()
