@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,6 +56,13 @@ KILLS = [
 ]
 
 
+def test_what_is_injected_happens(tmp_path: Path) -> None:
+    """Some strace injects errors, but no signals, under some of its options: then no kill test would kill."""
+    for inject, codes in (("openat:signal=KILL:when=1", {-signal.SIGKILL}), ("openat:error=EACCES:when=1+", {1, 127})):
+        command = [*tracing(tmp_path / "trace", ["openat"], inject=inject), "cat", "/dev/null"]
+        assert subprocess.run(command, check=False, capture_output=True).returncode in codes, inject
+
+
 @pytest.mark.parametrize(("chosen", "usual"), KILLS)
 @pytest.mark.timeout(3600)
 def test_P1_P3_P4_P8_killed_at_the_nth_call_that_changes_the_disk(
@@ -70,11 +78,14 @@ def test_P1_P3_P4_P8_killed_at_the_nth_call_that_changes_the_disk(
         assert watch.sync(before=tracing(log, CHANGING)).code == 0
         places = chosen(read_trace(log), site)
         assert len(places) > 10
+        killed = 0
         for name, number in sample(places, amount(request, usual, len(places)), request):
             site.restore(saved)
             run = watch.sync(before=tracing(log, CHANGING, inject=f"{name}:signal=KILL:when={number}"))
             assert run.code in (0, -signal.SIGKILL), f"{name} {number}: {run.err}"
+            killed += run.code != 0
             watch.settle()
+        assert killed, "none of them was killed"
 
 
 ENDINGS = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2), signal.SIGHUP: (129, -1)}
