@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,16 +17,20 @@ from netclnt.protocols import DigesterLost
 _PROGRAM = "netclnt.files.digesting"
 _PACKAGES = str(Path(__file__).parents[2])
 
+_PATIENCE = 60.0
+"""Seconds for one page of a few megabytes; a child that was stopped, or hangs, does not hold up the run."""
+
 
 class ProcessDigester:
     """:class:`netclnt.protocols.Digester` by a child, which starts with it; used by one thread. Takes over the ``descriptor``.
 
-    Raises OSError if no child can be started. The child has the file, its pipes and a session of its own: a terminal's signals
+    Raises OSError if no child can be started. One that is silent for ``patience`` seconds counts as lost. The child has the file, its pipes and a session of its own: a terminal's signals
     are not for it, and it ends with this process, however that dies.
     """
 
-    def __init__(self, descriptor: int, *, path: str, hash_seed: int) -> None:
+    def __init__(self, descriptor: int, *, path: str, hash_seed: int, patience: float = _PATIENCE) -> None:
         self._path = path
+        self._patience = patience
         # It finds modules where this process does, wherever the two were started from.
         modules = os.pathsep.join([*filter(None, sys.path), _PACKAGES])
         try:
@@ -64,7 +69,9 @@ class ProcessDigester:
             view = memoryview(question)
             while view:
                 view = view[os.write(self._child.stdin.fileno(), view) :]
-            line = self._child.stdout.readline()
+            answers = select.poll()
+            answers.register(self._child.stdout, select.POLLIN)
+            line = self._child.stdout.readline() if answers.poll(self._patience * 1000) else b""
         except OSError as error:
             raise DigesterLost from error
         if not line.endswith(b"\n"):

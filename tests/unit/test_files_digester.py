@@ -110,6 +110,17 @@ def test_A2_killed_it_is_lost(digester, content, asked_before):
     digester.close()
 
 
+def test_P9_stopped_it_is_lost(content, tmp_path):
+    stopped = ProcessDigester(os.open(tmp_path / "file", os.O_RDONLY), path="file", hash_seed=SEED, patience=0.2)
+    (pid,) = [pid for pid, command in children(os.getpid()).items() if "netclnt.files.digesting" in command]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DigesterLost):
+            stopped.page(0, [(False, FIRST)], check(content[:FIRST]))
+    finally:
+        stopped.close()
+
+
 def test_a_program_that_does_not_start_is_lost_too(content, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     digester = start(tmp_path)
