@@ -111,6 +111,7 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+        self._threads[0].join()  # the one that starts the others
         for thread in self._threads:
             thread.join()
 
@@ -135,8 +136,9 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
+            self._threads = [thread for thread in self._threads if thread.is_alive()]  # a soak has thousands of connections
             with self._change:
-                self._sockets += [client, server]
+                self._sockets = [each for each in self._sockets if each.fileno() >= 0] + [client, server]
             self._run(self._pump, client, server, False)
             self._run(self._pump, server, client, True)
 

@@ -17,6 +17,9 @@ from netclnt.config import MasterConfig, SlaveConfig, duration
 from netclnt.errors import BadArgument, ExitCode
 from netclnt.ledger import Quarantine, Run
 
+_CLOCK_SLACK = 300.0
+"""Seconds by which a clock may be set back without any doubt about what it said before."""
+
 COLUMNS = (
     Column("name", "name"),
     Column("role", "role"),
@@ -110,12 +113,13 @@ def _result(run: Run | None) -> str | None:
 
 
 def _seconds_since(moment: str) -> float | None:
-    """None for a time that is none."""
+    """None for a time that is none, and for one ahead of this clock: that was set back since, and nobody knows how long ago."""
     try:
         then = datetime.fromisoformat(moment)
     except ValueError:
         return None
-    return round((datetime.now(UTC) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds(), 1)
+    seconds = (datetime.now(UTC) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    return max(0.0, round(seconds, 1)) if seconds > -_CLOCK_SLACK else None
 
 
 def _age(text: str) -> float:
@@ -128,7 +132,11 @@ def _age(text: str) -> float:
 def _judge(session: Session, age: object, limit: float) -> ExitCode:
     if isinstance(age, float) and age <= limit:
         return ExitCode.OK
-    found = f"The last success is {human_seconds(age)} old" if isinstance(age, float) else "There was no success yet"
+    found = (
+        f"The last success is {human_seconds(age)} old"
+        if isinstance(age, float)
+        else "There was no success yet that this clock can date"
+    )
     sentence = f"{found}; {human_seconds(limit)} are allowed."
     session.view.failed(Explained(ExitCode.TEMP, "TooOld", sentence, "netclnt sync -v"))
     return ExitCode.TEMP
