@@ -24,8 +24,8 @@ _PATIENCE = 60.0
 class ProcessDigester:
     """:class:`netclnt.protocols.Digester` by a child, which starts with it; used by one thread. Takes over the ``descriptor``.
 
-    Raises OSError if no child can be started. One that is silent for ``patience`` seconds counts as lost. The child has the file, its pipes and a session of its own: a terminal's signals
-    are not for it, and it ends with this process, however that dies.
+    Raises OSError if no child can be started. One that is silent for ``patience`` seconds counts as lost. The child has the file,
+    its pipes and a session of its own: a terminal's signals are not for it, and it ends with this process, however that dies.
     """
 
     def __init__(self, descriptor: int, *, path: str, hash_seed: int, patience: float = _PATIENCE) -> None:
