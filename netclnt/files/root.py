@@ -56,7 +56,7 @@ class DirectoryRoot:
     def __init__(self, area: WorkArea, *, writable: bool) -> None:
         self._area = area
         self._live = ThreadDirectories(area.root)
-        self._marker = read_marker(area.work) if area.work >= 0 else None
+        self._marker = read_marker(area.work, area.path) if area.work >= 0 else None
         self._was_marked = self._marker is not None
         if self._marker is None and writable:
             self._marker = make_marker(area.need_work(), area.path)

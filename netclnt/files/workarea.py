@@ -124,7 +124,7 @@ def _open_work(root: int, path: str, *, marker: str | None, writable: bool) -> i
             return -1
         raise
     try:
-        if marker is not None and read_marker(work) != marker:
+        if marker is not None and read_marker(work, path) != marker:
             raise RootNotMounted(path=path)
         if writable:
             with reported("create", place):
@@ -164,14 +164,18 @@ def sync_directory(directory: int, path: str = "") -> None:
         os.close(opened)
 
 
-def read_marker(work: int) -> str | None:
-    """The marker in the work area; None if there is none, or nothing that could be one."""
+def read_marker(work: int, path: str) -> str | None:
+    """The marker in the work area of the root ``path``; None if there is none, or nothing that could be one. Raises StorageFailed
+    if it cannot be read: that is no sign of a root that is not mounted."""
     try:
         descriptor = open_beneath(work, MARKER, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        found = _MARKER.fullmatch(file.read(64).decode("ascii", "replace"))
+    try:
+        with reported("read", f"{path}/{WORK_DIRECTORY}/{MARKER}"):
+            found = _MARKER.fullmatch(os.read(descriptor, 64).decode("ascii", "replace"))
+    finally:
+        os.close(descriptor)
     return found[1] if found else None
 
 

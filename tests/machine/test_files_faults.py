@@ -636,3 +636,15 @@ def test_P3_a_write_that_is_noted_while_others_are_made_durable_is_not_forgotten
     stage.sync()
     assert durable
     stage.close()
+
+
+def test_C8_P9_a_marker_that_cannot_be_read_is_a_storage_error(place: Path) -> None:
+    """Neither a bug, nor a root that is not mounted."""
+    with open_root(place, marker=None) as root:
+        marker = root.marker
+    (place / ".netclnt/marker").unlink()
+    (place / ".netclnt/marker").mkdir()
+    for known in (marker, None):
+        with pytest.raises(StorageFailed) as caught:
+            open_root(place, marker=known)
+        assert caught.value.errno == errno.EISDIR
