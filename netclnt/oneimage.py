@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
 from netclnt.diff import Action, Change
 from netclnt.errors import (
+    BrakeApplied,
     ContentMismatch,
     ForbiddenValue,
     ForeignFile,
@@ -100,6 +101,9 @@ def _line(job: Job) -> Line:
 @contextmanager
 def _manifest(job: Job) -> Iterator[LocalManifest]:
     name, ledger = job.version.name, job.slave.ledger
+    if job.version.size > job.slave.max_image_size:  # a hole costs nothing to send, and hours to hash
+        problem = f"version {job.version.number} has {job.version.size} bytes, and {job.slave.max_image_size} are allowed"
+        raise BrakeApplied(limit="max_image_size", problem=problem)
     held = ledger.get(name)
     reuse = [held.manifest] if held else []
     reuse += [kept.manifest for kept in ledger.kept(name)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import Manifests
+from netclnt.model import SIZE_MAX
 from netclnt.protocols import Root, SlaveCatalog, Source
 from netclnt.selection import Selection
 
@@ -19,9 +20,10 @@ class Slave:
     from. ``seed_roots`` are the seed directories by their paths; ``scratch`` is a private directory for indexes.
 
     ``selection`` and ``channel`` say what this slave holds; ``adopt`` that foreign files may be replaced; ``keep`` how many old
-    versions stay; ``max_retire`` the percentage of held images above which a shrunken offer is refused; ``retry_quarantined``
-    that versions in quarantine are fetched once more; ``holder`` is what this run says of itself to others that find the root
-    locked. ``now`` gives the time, RFC 3339 in UTC, ``monotonic`` seconds for durations.
+    versions stay; ``max_retire`` the percentage of held images above which a shrunken offer is refused; ``max_image_size`` the
+    bytes, holes included, above which an image is; ``retry_quarantined`` that versions in quarantine are fetched once more;
+    ``holder`` is what this run says of itself to others that find the root locked. ``now`` gives the time, RFC 3339 in UTC,
+    ``monotonic`` seconds for durations.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Slave:
     now: Callable[[], str]
     monotonic: Callable[[], float]
     retry_quarantined: bool = False
+    max_image_size: int = SIZE_MAX
 
     def selection_digest(self, pinned: Sequence[str]) -> str:
         """Changes with everything that decides what this slave should hold; ``pinned`` are the names of pinned images."""

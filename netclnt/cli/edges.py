@@ -208,6 +208,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             adopt=config.adopt,
             keep=config.keep,
             max_retire=config.max_retire,
+            max_image_size=config.max_image_size,
             report=config.report,
             threads=threads(config.threads),
             holder=session.holder,

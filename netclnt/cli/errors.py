@@ -152,6 +152,8 @@ def _brake_applied(error: e.BrakeApplied) -> Words:
     sentence = f"Stopped by the limit {safe(error.limit)}: {safe(error.problem)}."
     if error.limit == "max_retire":
         return sentence, "look at the master first; if that is meant: netclnt sync --max-retire 100"
+    if error.limit == "max_image_size":
+        return sentence, "look at the master first; if it is really that large: netclnt sync --max-image-size SIZE"
     return sentence, "look at the master first: no sound catalog holds that"
 
 

@@ -106,6 +106,17 @@ def bytes_a_second(value: object) -> float | None:
     return rate or None
 
 
+def size(value: object) -> int:
+    """A number of bytes, or text with one of B, K, M, G, T, P (powers of 1024)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    number = int(float(match[1]) * (_RATE_UNITS[match[2].upper()] if match[2] else 1)) if match else 0
+    if number < 1:
+        raise Unfit('must be a number of bytes, or text as "500G", "4T"')
+    return number
+
+
 def path(value: object) -> Path:
     """An absolute path without ``..``, so that it means the same from cron, a unit and a shell."""
     checked = text(value)

@@ -107,6 +107,7 @@ class SlaveConfig:
     mode: int | None
     keep: int
     max_retire: int
+    max_image_size: int
     adopt: bool
     report: bool
 
@@ -384,6 +385,14 @@ _SLAVE = (
         default=50,
         shape=Shape.NUMBER,
         metavar="PERCENT",
+    ),
+    Key(
+        name="max_image_size",
+        about="Refuse an image of more bytes than this, holes included: each of them has to be hashed.",
+        read=readers.size,
+        default=4 << 40,
+        shape=Shape.NUMBER,
+        metavar="SIZE",
     ),
     Key(
         name="adopt",

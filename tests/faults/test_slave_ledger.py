@@ -87,14 +87,15 @@ def test_I1_P3_a_damaged_ledger_is_put_aside_and_nothing_is_fetched_again(site: 
     good_ledger = ledger_of(site).read_bytes()
     seed = int(request.config.option.hypothesis_seed)
     with oracle(site, request) as watch:
-        for number in range(amount(request, 12, 200)):
+        for number in range(amount(request, 8, 200)):
             source = random.Random(seed + number)
             damage = DAMAGES[number % len(DAMAGES)]
             ledger_of(site).write_bytes(damage(good_ledger, source))
             run = watch.sync()
             what = f"{damage.__name__} by seed {seed + number}: {run.out}{run.err}"
             assert run.code == 0, what
-            assert run.one("summary")["bytes_fetched"] < METADATA, what
+            # damage that shows on the way ends one attempt with its totals, and begins another
+            assert sum(each["bytes_fetched"] for each in run.of("summary")) < METADATA, what
             checked = watch.slave("verify")  # which reads all of the ledger, where a run with nothing to do does not
             assert checked.code in (0, 11), f"{what}{checked.err}"
             if checked.code:

@@ -53,6 +53,7 @@ PLAN_COLUMNS = (
                 "seed",
                 "keep",
                 "max_retire",
+                "max_image_size",
                 "channel",
                 "catalog",
                 "parent",
