@@ -83,7 +83,8 @@ def find_bases(manifest: LocalManifest, plans: Mapping[int, PagePlan], records: 
         if count >= _LOOKED_UP_AT_ONCE:
             parts.update(_look_up(window, seeds))
             window, count = {}, 0
-    parts.update(_look_up(window, seeds))
+    if window:
+        parts.update(_look_up(window, seeds))
     return Bases(seeds, parts)
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from netclnt import planning
+from netclnt import bases, planning
 from netclnt.localmanifests import LocalManifest
 from netclnt.plan import MISSING
 from tests.support.world import World
@@ -47,7 +47,8 @@ def test_windows_of_any_size_give_the_same_plans_and_look_through_a_seed_once_ea
     monkeypatch.setattr(LocalManifest, "find", lambda manifest, ids: looked.append(len(ids)) or find(manifest, ids))
     costs = set()
     for window, times in ((1 << 18, 1), (600, 2), (1, 4)):
-        monkeypatch.setattr(planning, "_LOOKED_UP_AT_ONCE", window)
+        for module in (planning, bases):
+            monkeypatch.setattr(module, "_LOOKED_UP_AT_ONCE", window)
         looked.clear()
         world.forecast()
         (planned,) = world.planned
