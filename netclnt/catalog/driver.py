@@ -66,7 +66,15 @@ class Driver:
         return Rows(self, self.call(work, seconds=seconds), seconds)
 
     def fetch(self, cursor: int, count: int, *, seconds: float) -> list[tuple[object, ...]]:
-        return self.call(lambda _: [tuple(row) for row in self._cursors[cursor].fetchmany(count)], seconds=seconds)
+        """The next rows; when they are fewer than ``count`` they are the last ones, and the cursor is gone."""
+
+        def work(_: Raw) -> list[tuple[object, ...]]:
+            rows = [tuple(row) for row in self._cursors[cursor].fetchmany(count)]
+            if len(rows) < count:
+                self._cursors.pop(cursor).close()
+            return rows
+
+        return self.call(work, seconds=seconds)
 
     def forget(self, cursor: int, *, seconds: float) -> None:
         self.call(lambda _: self._cursors.pop(cursor).close(), seconds=seconds)
@@ -98,9 +106,15 @@ class Rows:
         self._driver = driver
         self._cursor = cursor
         self._seconds = seconds
+        self._over = False
 
     def fetchmany(self, size: int, /) -> list[tuple[object, ...]]:
-        return self._driver.fetch(self._cursor, size, seconds=self._seconds)
+        if self._over:
+            return []
+        rows = self._driver.fetch(self._cursor, size, seconds=self._seconds)
+        self._over = len(rows) < size
+        return rows
 
     def close(self) -> None:
-        self._driver.forget(self._cursor, seconds=self._seconds)
+        if not self._over:
+            self._driver.forget(self._cursor, seconds=self._seconds)
