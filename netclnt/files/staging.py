@@ -185,7 +185,8 @@ class DirectoryStage:
         self._check()
         with reported("create", self._path):
             self._files.complete([number for number, entry in enumerate(self._entries) if entry.type is EntryType.FILE])
-        facts = dress(self._area, self._directory, self._files, name)
+        with reported("look at", self._area.describe(name)):
+            facts = dress(self._area, self._directory, self._files, name)
         self._files.close()
         with self._durably():
             if len(self._entries) >= self._many:

@@ -648,3 +648,21 @@ def test_C8_P9_a_marker_that_cannot_be_read_is_a_storage_error(place: Path) -> N
         with pytest.raises(StorageFailed) as caught:
             open_root(place, marker=known)
         assert caught.value.errno == errno.EISDIR
+
+
+def test_C8_P9_an_image_that_cannot_be_looked_at_while_it_is_replaced(
+    root: DirectoryRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(root, "a", b"old")
+    stage = root.stage("a1")
+    stage.prepare([file(b"12345")])
+    stage.write(0, 0, [b"12345"])
+
+    def fail(_: int) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fail)
+        with pytest.raises(StorageFailed):
+            stage.seal("a")
+    stage.close()
