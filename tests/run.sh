@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All gates and tests. Installs what is missing on a fresh Debian or Ubuntu; runs from any directory, as often as you like.
 #
-#   tests/run.sh            everything
-#   tests/run.sh --quick    without the slow tests, two files of tests at a time
+#   tests/run.sh            everything, two files of tests at a time
+#   tests/run.sh --quick    without the slow tests
 #   further arguments go to pytest
 set -euo pipefail
 
@@ -26,10 +26,6 @@ gate "format" ruff format --check
 gate "types" mypy --strict
 gate "shell scripts" shellcheck --external-sources .ci/run examples/*.sh tests/*.sh
 [ ${#pages[@]} = 0 ] || gate "man pages" mandoc -T lint -W warning "${pages[@]}"
-at_once=()
-for word in "$@"; do
-  if [ "$word" = --quick ]; then at_once=(--numprocesses 2 --dist loadfile); fi
-done
-gate "tests" pytest "${at_once[@]}" "$@"
+gate "tests" pytest --numprocesses 2 --dist loadfile "$@"
 
 [ ${#failed[@]} = 0 ] || { printf '\nfailed: %s\n' "${failed[@]}" >&2; exit 1; }
