@@ -4,6 +4,7 @@
 #
 #   tests/faults.sh               everything
 #   tests/faults.sh --json FILE   the table as JSON, too
+#   tests/faults.sh --soak N      instead: N seconds of work with a fault every few seconds (--seed S to repeat)
 #   further arguments go to pytest: -k 'A1 or B5', --hypothesis-seed=N
 set -euo pipefail
 
@@ -11,4 +12,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/prepare.sh
 . tests/prepare.sh
 
-python -m pytest -p tests.support.faulttable --thorough --timeout 3600 "$@"
+if [ "${1-}" = --soak ]; then
+  shift
+  python -m tests.faults.soak --seconds "$@"
+else
+  python -m pytest -p tests.support.faulttable --thorough --timeout 3600 "$@"
+fi
