@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from netclnt.model import Bytes, CatalogState, Entry, EntryType, HeldVersion, NewVersion, Range, Refused, Report, Version
@@ -359,3 +360,36 @@ class Root(Protocol):
 
     def free_files(self) -> int | None:
         """Files that may still be made on this file system by this user; None where they are not counted."""
+
+
+# --- places on the local disk, before anything is done there
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Permission bits and file system of what lies at a path, links followed."""
+
+    mode: int
+    device: int
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What this user may still write to a file system: bytes, and files (None where they are not counted)."""
+
+    free: int
+    files: int | None
+
+
+class Disk(Protocol):
+    """Looks at places of the local disk, and leaves no trace. All methods raise StorageError."""
+
+    def looks(self, path: Path) -> Looks: ...
+
+    def space(self, directory: Path) -> Space: ...
+
+    def try_writing(self, directory: Path) -> None:
+        """Raises what whoever makes a file there would meet."""
+
+    def shares(self, directory: Path) -> bool:
+        """Whether a copy in there can share blocks with its original (FICLONE)."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from netclnt.catalog import connstr
 from netclnt.catalog.connection import USUAL, Connector, Patience
+from netclnt.catalog.lock import current_writer
 from netclnt.catalog.odbc import OdbcConnector
 from netclnt.catalog.sqlite import SqliteConnector
 from netclnt.catalog.writer import SqlCatalog
-from netclnt.errors import BadArgument
+from netclnt.errors import BadArgument, Damaged
 
-__all__ = ["Patience", "missing_tls", "open_catalog", "open_connector"]
+__all__ = ["Patience", "check_file", "missing_tls", "open_catalog", "open_connector", "writer_of"]
 
 
 def open_catalog(conn: str, *, password: str | None = None, patience: Patience = USUAL) -> SqlCatalog:
@@ -38,3 +40,17 @@ def missing_tls(conn: str) -> str:
     not known. Raises BadArgument."""
     scheme, _, rest = conn.partition(":")
     return connstr.missing_tls(rest) if scheme == "odbc" else ""
+
+
+def writer_of(conn: str, *, password: str | None = None, patience: Patience = USUAL) -> tuple[str, bool] | None:
+    """Who holds the catalog's lock now: its own words, and whether it counts as dead; None for nobody. Takes no lock."""
+    with closing(open_connector(conn, password=password, patience=patience)) as connector:
+        return current_writer(connector)
+
+
+def check_file(path: Path) -> None:
+    """Read a SQLite catalog's file through. Raises Damaged if it contradicts itself."""
+    with closing(SqliteConnector(path)) as connector:
+        found = list(connector.select("PRAGMA quick_check(1)"))
+        if found != [("ok",)]:
+            raise Damaged(what="catalog", where=connector.address, problem=str(found[0][0]) if found else "no answer")

@@ -89,6 +89,15 @@ class WriterLock:
                 connector.close()
 
 
+def current_writer(connector: Connector) -> tuple[str, bool] | None:
+    """Who holds the lock, in its own words, and whether it counts as dead; None for nobody. Only looks."""
+    rows = list(connector.select("SELECT token, holder, host, boot, process, alive FROM nc_lock"))
+    if len(rows) != 1 or not text(rows[0][0]):
+        return None
+    _, holder, host, boot, process, alive = rows[0]
+    return text(holder), _dead(text(host), text(boot), number(process), number(alive))
+
+
 def _dead(host: str, boot: str, process: int, alive: int) -> bool:
     if host == socket.gethostname() and (boot != _boot() or not _runs(process)):
         return True

@@ -188,9 +188,9 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_ledger(config)))
         known = ledger.marker()
-        root = stack.enter_context(open_root(config.root, marker=known, ownership=_ownership(config)))
+        root = stack.enter_context(open_root(config.root, marker=known, ownership=ownership(config)))
         _remember(ledger, root, known)
-        source = PostponedSource(config.parent, partial(_open_source, config, session))
+        source = PostponedSource(config.parent, partial(open_parent, config, session))
         stack.callback(source.close)
         yield Slave(
             name=config.name,
@@ -230,7 +230,7 @@ def _seed_roots(config: SlaveConfig, session: Session, stack: ExitStack) -> dict
     return roots
 
 
-def _open_source(config: SlaveConfig, session: Session) -> Source:
+def open_parent(config: SlaveConfig, session: Session) -> Source:
     from netclnt.pacing import Pace
     from netclnt.sftp import open_source, parse_parent
 
@@ -296,7 +296,7 @@ def _own_or(configured: Path | None, own: Path) -> Path | None:
     return configured or (own if own.exists() else None)
 
 
-def _ownership(config: SlaveConfig) -> Ownership:
+def ownership(config: SlaveConfig) -> Ownership:
     """Raises ConfigInvalid for an account that this host does not know."""
     from netclnt.files.workarea import Ownership
 

@@ -9,6 +9,7 @@ from typing import Any
 from netclnt import errors as e
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode, NetclntError
+from netclnt.head import HEAD_PATH
 
 Words = tuple[str, str]
 
@@ -97,6 +98,11 @@ def _unreachable(error: e.Unreachable) -> Words:
 
 
 def _damaged(error: e.Damaged) -> Words:
+    if error.what == "HEAD":
+        return (
+            f"The store's HEAD is damaged: {safe(error.problem)}.",
+            "on the master: netclnt init master --recover (makes HEAD anew from the catalog)",
+        )
     if error.what == "image":
         return f"The image {safe(error.where)} is damaged: {safe(error.problem)}.", f"netclnt verify --repair {safe(error.where)}"
     if error.what == "version":
@@ -108,6 +114,13 @@ def _damaged(error: e.Damaged) -> Words:
         f"The {safe(error.what)} at {safe(error.where)} is damaged: {safe(error.problem)}.",
         "run it again; if it stays so, on the master: netclnt verify --store, and publish the image again",
     )
+
+
+def _source_missing(error: e.SourceMissing) -> Words:
+    sentence = f"The store lacks {safe(error.path)}: {safe(error.cause)}."
+    if error.path == HEAD_PATH:
+        return sentence, "check the directory in parent; if it is right, on the master: netclnt init master (puts HEAD there)"
+    return sentence, "try again later; if it stays so, publish the image again, or restore that file, on the master"
 
 
 def _storage_failed(error: e.StorageFailed) -> Words:
@@ -183,10 +196,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         f"The {safe(x.what)} at {safe(x.address)} made no progress for {human_seconds(x.seconds)}.",
         "run it again: what was fetched is kept; on a slow line with a higher --timeout",
     ),
-    e.SourceMissing: lambda x: (
-        f"The store lacks {safe(x.path)}: {safe(x.cause)}.",
-        "try again later; if it stays so, publish the image again, or restore that file, on the master",
-    ),
+    e.SourceMissing: _source_missing,
     e.LoginRefused: _login_refused,
     e.HostKeyUnknown: _host_key_unknown,
     e.HostKeyChanged: _host_key_changed,

@@ -43,6 +43,7 @@ COMMANDS = LazyGroup(
         "status": ("status", "Say when this server was last brought up to date."),
         "verify": ("verify", "Hash what is there and compare."),
         "prune": ("prune", "Give back what this slave need not keep."),
+        "doctor": ("doctor", "Look beforehand for what would end a run, and say what to type."),
     },
     examples=["netclnt diff", "netclnt sync --dry-run"],
     outermost=True,

@@ -69,15 +69,23 @@ def load(table: type[T], explicit: str | None, environment: Mapping[str, str], f
     if text is None and explicit:
         raise ConfigMissing(path=str(path), section="")
     tables = read_tables(text or "", path=path)
+    given = layers(table, tables, environment, flags)
+    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
+    if table.TABLE not in tables and not any(required & layer.keys() for layer in given[:-1]):
+        raise ConfigMissing(path=str(path), section=table.TABLE)
+    return resolve(table, *given, path=path)
+
+
+def layers(
+    table: type[Table], tables: Mapping[str, Mapping[str, object]], environment: Mapping[str, str], flags: Mapping[str, object]
+) -> list[Layer]:
+    """What says anything of a table's keys, the first one to decide it first, the defaults that depend on the host last."""
     given: list[Layer] = [
         from_flags(table, flags, directory=Path.cwd()),
         from_environment(table, environment),
         from_table(table, tables.get(table.TABLE, {})),
     ]
-    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
-    if table.TABLE not in tables and not any(required & layer.keys() for layer in given):
-        raise ConfigMissing(path=str(path), section=table.TABLE)
-    return resolve(table, *given, defaults(table, state=state_path(environment), layers=given), path=path)
+    return [*given, defaults(table, state=state_path(environment), layers=given)]
 
 
 def only_role(explicit: str | None, environment: Mapping[str, str]) -> str | None:

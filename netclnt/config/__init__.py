@@ -12,6 +12,8 @@ from netclnt.config.resolve import (
     read_tables,
     require,
     resolve,
+    salvage,
+    salvage_tables,
 )
 from netclnt.config.tables import REQUIRED, Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
 
@@ -35,4 +37,6 @@ __all__ = [
     "read_tables",
     "require",
     "resolve",
+    "salvage",
+    "salvage_tables",
 ]

@@ -37,10 +37,18 @@ Layer = Mapping[str, Given]
 
 def read_tables(text: str, *, path: Path) -> dict[str, dict[str, object]]:
     """The TOML text's tables, unchecked but for their names. Raises ConfigInvalid."""
+    tables, problems = salvage_tables(text)
+    if problems:
+        raise ConfigInvalid(path=str(path), problems=problems)
+    return tables
+
+
+def salvage_tables(text: str) -> tuple[dict[str, dict[str, object]], tuple[Problem, ...]]:
+    """The tables that can be used, and all problems."""
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib's own, and what a number or a nesting without end makes of it
-        raise ConfigInvalid(path=str(path), problems=(("TOML", str(error)),)) from None
+        return {}, (("TOML", str(error)),)
     names = [table.TABLE for table in TABLES]
     problems: list[Problem] = []
     for name, value in document.items():
@@ -48,9 +56,7 @@ def read_tables(text: str, *, path: Path) -> dict[str, dict[str, object]]:
             problems.append((name, _unknown(name, names, "table" if isinstance(value, dict) else "key")))
         elif not isinstance(value, dict):
             problems.append((name, f"must be a table, [{name}]"))
-    if problems:
-        raise ConfigInvalid(path=str(path), problems=tuple(problems))
-    return document
+    return {name: value for name, value in document.items() if name in names and isinstance(value, dict)}, tuple(problems)
 
 
 def from_table(table: type[Table], values: Mapping[str, object]) -> Layer:
@@ -97,6 +103,27 @@ _ALTERNATIVES = {
 
 def resolve(table: type[T], *layers: Layer, path: Path) -> T:
     """The table's value; the first layer that has a key decides it. Raises ConfigInvalid with every problem of every layer."""
+    values, problems = _values(table, layers)
+    if problems:
+        raise ConfigInvalid(path=str(path), problems=problems)
+    return table(**values)
+
+
+_PLACEHOLDERS: dict[Shape, object] = {Shape.PATH: Path("/nonexistent"), Shape.CONN: "sqlite:/nonexistent"}
+
+
+def salvage(table: type[T], *layers: Layer) -> tuple[T, frozenset[str], tuple[Problem, ...]]:
+    """The table's value, the keys of it that cannot be used, and all problems. Such a key has its default, or where there is none
+    a placeholder that means nothing."""
+    values, problems = _values(table, layers)
+    broken = {name: key for name, key in keys(table).items() if name not in values}
+    for name, key in broken.items():
+        values[name] = _PLACEHOLDERS.get(key.shape, "") if key.default is REQUIRED else key.default
+    return table(**values), frozenset(broken), problems
+
+
+def _values(table: type[Table], layers: Sequence[Layer]) -> tuple[dict[str, object], tuple[Problem, ...]]:
+    """The values of the keys that can be used, and all problems."""
     known = keys(table)
     problems: list[Problem] = []
     values: dict[str, object] = {}
@@ -114,9 +141,7 @@ def resolve(table: type[T], *layers: Layer, path: Path) -> T:
         else:
             values[name] = key.default
     problems += _conflicts(table, values)
-    if problems:
-        raise ConfigInvalid(path=str(path), problems=tuple(problems))
-    return table(**values)
+    return values, tuple(problems)
 
 
 def _given(name: str, layers: Sequence[Layer]) -> Given | None:

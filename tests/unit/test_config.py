@@ -20,6 +20,8 @@ from netclnt.config import (
     read_tables,
     require,
     resolve,
+    salvage,
+    salvage_tables,
 )
 from netclnt.config.text import render, replace_table
 from netclnt.errors import ConfigInvalid, ConfigMissing
@@ -261,3 +263,31 @@ def test_a_cap_is_written_as_in_rclone(told, rate):
     assert slave(bwlimit=told).bwlimit == rate
     environment = from_environment(SlaveConfig, {"NETCLNT_BWLIMIT": str(told)})
     assert resolve(SlaveConfig, environment, from_table(SlaveConfig, SLAVE), path=PATH).bwlimit == rate
+
+
+def test_L6_of_a_broken_table_the_rest_can_be_used():
+    layer = from_table(SlaveConfig, SLAVE | {"root": "relative", "keep": "x", "kep": 1, "select": ["a*"]})
+    config, broken, told = salvage(SlaveConfig, layer)
+    with pytest.raises(ConfigInvalid) as caught:
+        resolve(SlaveConfig, layer, path=PATH)
+    assert told == caught.value.problems
+    assert broken == {"root", "keep"}
+    assert (config.name, config.select, config.keep) == ("store-0815", ("a*",), 1)
+
+
+@pytest.mark.parametrize("table", [MasterConfig, SlaveConfig])
+def test_L6_of_a_table_with_nothing_right_each_key_is_told(table):
+    wrong = from_table(table, {name: {} for name in keys(table)})
+    config, broken, told = salvage(table, wrong)
+    assert broken == set(keys(table))
+    assert len(told) == len(broken)
+    assert isinstance(config, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "tables", "problems"),
+    [("[slave]\nkeep = 1", ["slave"], 0), ("x = 1\n[slave]\n[mastr]", ["slave"], 2), ("slave = 1", [], 1), ("[slave", [], 1)],
+)
+def test_L6_of_a_broken_file_the_known_tables_can_be_used(text, tables, problems):
+    found, told = salvage_tables(text)
+    assert (list(found), len(told)) == (tables, problems)

@@ -32,6 +32,7 @@ LAYERS = {
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "rebuild", "offer", "room", "oneimage", "result", "carry", "sync", "verify", "prune"),
+        "doctor",
     ],
     "face": ["cli", "__main__"],
 }

@@ -87,6 +87,7 @@ def test_each_exit_code_is_told() -> None:
         ("status", "status", "COLUMNS"),
         ("verify", "verify", "COLUMNS"),
         ("prune", "prune", "COLUMNS"),
+        ("doctor", "doctor", "COLUMNS"),
     ],
 )
 def test_the_columns_are_told_in_their_order(item: str, module: str, name: str) -> None:
