@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -130,7 +132,7 @@ class Database:
             return sqlite3.connect(uri, uri=True, timeout=self._busy, isolation_level=None)
 
     def _prepare(self, *, readonly: bool) -> None:
-        version = self._version()
+        version = self._first_look(readonly=readonly)
         if readonly and version < len(MIGRATIONS):
             copy = self._connect(MEMORY)
             self._connection.backup(copy)
@@ -142,6 +144,43 @@ class Database:
             self._connection.execute(f"PRAGMA {setting}")
         if version < len(MIGRATIONS):
             self._migrate()
+
+    def _first_look(self, *, readonly: bool) -> int:
+        """The version. A writer that died in a transaction left a journal to be played back, which a connection that only reads
+        may not do: it then reads a copy in memory."""
+        try:
+            return self._version()
+        except sqlite3.OperationalError as error:
+            if not readonly or error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        self._connection.close()
+        self._connection = self._played_back() or self._open(readonly=True)
+        return self._version()
+
+    def _played_back(self) -> sqlite3.Connection | None:
+        """A copy in memory with the journal played back; None if somebody has begun to use the file meanwhile."""
+        journal = Path(f"{self.path}-journal")
+        try:
+            with tempfile.TemporaryDirectory(prefix="netclnt-ledger-") as directory:
+                copy = Path(directory) / "ledger"
+                before = journal.stat()
+                shutil.copyfile(journal, f"{copy}-journal")
+                shutil.copyfile(self.path, copy)
+                if not os.path.samestat(before, after := journal.stat()) or before.st_mtime_ns != after.st_mtime_ns:
+                    return None
+                with closing(self._connect(f"file:{quote(str(copy))}?mode=rw")) as whole:
+                    memory = self._connect(MEMORY)
+                    try:
+                        whole.backup(memory)
+                    except BaseException:
+                        memory.close()
+                        raise
+                    return memory
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise StorageFailed(action="copy", path=self.path, errno=error.errno or 0, cause=cause) from error
 
     def _version(self) -> int:
         ((application,),) = self._connection.execute("PRAGMA application_id").fetchall()

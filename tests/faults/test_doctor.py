@@ -367,6 +367,22 @@ def test_I1_a_damaged_ledger(site: Site) -> None:
     assert amiss(doctor(site)) == {}
 
 
+def test_A11_a_ledger_whose_writer_died_in_a_transaction_is_sound(site: Site) -> None:
+    program = """
+import os, signal, sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
+ledger.execute("PRAGMA cache_size = 5")
+ledger.execute("BEGIN IMMEDIATE")
+ledger.executemany("INSERT INTO journal VALUES (?, ?)", (("m" * 64, page) for page in range(5000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program, site.state / "ledger.sqlite"], check=False)
+    assert (site.state / "ledger.sqlite-journal").exists()
+    assert amiss(doctor(site)) == {}
+    good(site.slave("status"))
+    good(site.slave("list"))
+
+
 def test_C19_a_damaged_image_and_a_sync_that_failed_are_told(site: Site) -> None:
     (site.root / "image").write_bytes(b"not this")
     assert site.slave("verify").code == 7

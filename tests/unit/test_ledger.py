@@ -245,6 +245,35 @@ def test_it_is_durable_and_readable_by_all_whatever_the_umask(tmp_path: Path) ->
     assert (tmp_path / "state" / "l").stat().st_mode & 0o777 == 0o644
 
 
+DYING = """
+import os, signal, sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
+ledger.execute("PRAGMA cache_size = 5")  # so that pages are written before the commit
+ledger.execute("BEGIN IMMEDIATE")
+ledger.execute("DELETE FROM held")
+ledger.executemany("INSERT INTO journal VALUES (?, ?)", (("m" * 64, page) for page in range(5000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_A11_P3_what_a_writer_left_that_died_in_a_transaction_is_read_as_it_was_before(tmp_path: Path) -> None:
+    """Also by who may only read: nothing is written, and no disk is said to be read-only."""
+    path = tmp_path / "ledger"
+    fill(path)
+    with Ledger(path) as ledger:
+        before = read_all(ledger)
+    subprocess.run([sys.executable, "-c", DYING, path], check=False)
+    left = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    assert sorted(left) == ["ledger", "ledger-journal"]
+    for _ in range(2):
+        with Ledger(path, readonly=True) as ledger:
+            ledger.check()
+            assert read_all(ledger) == before
+        assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == left
+    with Ledger(path) as ledger:
+        assert read_all(ledger) == before
+
+
 def test_readonly_changes_nothing(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l", readonly=True) as ledger:
         assert ledger.held() == []
