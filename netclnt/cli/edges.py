@@ -293,7 +293,10 @@ def _offer_of(config: SlaveConfig, session: Session, source: Source, stack: Exit
 
 def _own_or(configured: Path | None, own: Path) -> Path | None:
     """The file that the config names, else the slave's own if it is there."""
-    return configured or (own if own.exists() else None)
+    if configured:
+        return configured
+    with storage("look at", own):
+        return own if own.exists() else None
 
 
 def ownership(config: SlaveConfig) -> Ownership:

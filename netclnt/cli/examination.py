@@ -17,6 +17,7 @@ from netclnt.cli.show import now
 from netclnt.cli.storage import storage
 from netclnt.config import TABLES, MasterConfig, SlaveConfig, salvage, salvage_tables
 from netclnt.doctor import Check, Found, Host, MasterPatient, SlavePatient, Writer, host_checks, master_checks, slave_checks
+from netclnt.doctor.checks import Asked
 from netclnt.doctor.places import OTHERS_READ, OTHERS_WRITE, look_private
 from netclnt.errors import ConfigInvalid, ConfigMissing, StorageError
 from netclnt.files.looking import LocalDisk, missing_calls, open_files
@@ -112,6 +113,7 @@ def _look(path: Path, problems: tuple[tuple[str, str], ...], *, missing: str, th
 def _slave(config: SlaveConfig, session: Session, probe: float, stack: ExitStack) -> SlavePatient:
     once = replace(config, retry_budget=0.0)
     source = PostponedSource(config.parent, partial(edges.open_parent, once, session))
+    password = Asked(partial(session.password, config))
     stack.callback(source.close)
     return SlavePatient(
         root=config.root,
@@ -122,11 +124,11 @@ def _slave(config: SlaveConfig, session: Session, probe: float, stack: ExitStack
         open_ledger=partial(_ledger, config),
         root_marked=partial(_root_marked, config.root),
         check_owner=partial(edges.ownership, config),
-        password=partial(_password, config, session),
+        password=partial(_password, config, password),
         missing_tls=partial(missing_tls, config.catalog),
         open_catalog=None
         if config.catalog == "store"
-        else lambda: open_catalog(config.catalog, password=session.password(config), patience=Patience(timeout=config.timeout)),
+        else lambda: open_catalog(config.catalog, password=password(), patience=Patience(timeout=config.timeout)),
         source=source,
         probe_seconds=probe,
         now=now,
@@ -145,9 +147,9 @@ def _root_marked(path: Path, marker: str | None) -> bool:
         return root.was_marked
 
 
-def _password(config: MasterConfig | SlaveConfig, session: Session) -> Found:
+def _password(config: MasterConfig | SlaveConfig, ask: Callable[[], str | None]) -> Found:
     """Raises ConfigInvalid where the one that is configured cannot be had."""
-    password = session.password(config)
+    password = ask()
     if config.password_file is not None:
         return look_private(DISK, config.password_file, forbidden=OTHERS_READ, why="others can read the catalog's password")
     return Found("there is one" if password else "none is configured: the driver needs none from netclnt")
@@ -155,9 +157,10 @@ def _password(config: MasterConfig | SlaveConfig, session: Session) -> Found:
 
 def _master(config: MasterConfig, session: Session) -> MasterPatient:
     file = edges.sqlite_file(config.catalog)
+    password = Asked(partial(session.password, config))
 
     def writer() -> Writer | None:
-        found = writer_of(config.catalog, password=session.password(config))
+        found = writer_of(config.catalog, password=password())
         return None if found is None else Writer(*found)
 
     return MasterPatient(
@@ -166,9 +169,9 @@ def _master(config: MasterConfig, session: Session) -> MasterPatient:
         state=config.state,
         channel=config.channel,
         disk=DISK,
-        password=partial(_password, config, session),
+        password=partial(_password, config, password),
         missing_tls=partial(missing_tls, config.catalog),
-        open_catalog=lambda: open_catalog(config.catalog, password=session.password(config)),
+        open_catalog=lambda: open_catalog(config.catalog, password=password()),
         writer=writer,
         check_catalog=partial(check_file, file) if file else None,
         now=now,

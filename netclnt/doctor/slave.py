@@ -144,6 +144,8 @@ def _look_at_last_run(remembered: _Remembered) -> Found:
 def _look_at_root(patient: SlavePatient, remembered: Asked[_Remembered]) -> Found:
     known = remembered.answer.marker if remembered.answer else None
     marked = patient.root_marked(known)
+    if known is not None and not marked:
+        return warn(f"{patient.root} has a work area that this account may not read", "run it as the account that syncs")
     if known is not None:
         return Found(f"{patient.root} is mounted: it has the mark that the ledger remembers")
     if marked:

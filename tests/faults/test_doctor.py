@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -123,6 +124,12 @@ def test_piped_it_is_five_columns_a_check(site: Site) -> None:
     rows = good(site.slave("doctor")).rows
     assert {len(row) for row in rows} == {5}
     assert ["slave", "catalog.schema", "ok"] in [row[:3] for row in rows]
+    site.store.chmod(0o777)
+    run = good(site.master("doctor"))
+    assert {len(row) for row in run.rows} == {5}
+    assert run.err.startswith("netclnt: warning: master store.permissions: ")
+    assert run.err.endswith(f"\n  hint: chmod go-w {site.store}\n")
+    assert site.master("-q", "doctor").err == ""
 
 
 def test_an_account_that_may_only_SELECT_is_enough_and_is_told_so_E10(make_site: MakeSite) -> None:
@@ -355,6 +362,27 @@ def test_C13_a_state_directory_that_this_user_cannot_write(site: Site) -> None:
         only_error(doctor(site), "state.writable", "STORAGE", f"ls -ld {site.state}")
     finally:
         subprocess.run(["chattr", "-i", site.state], check=True)
+
+
+def test_C13_another_account_is_told_what_it_may_not_see(site: Site) -> None:
+    """In a directory that others can enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        subprocess.run(["cp", "-a", site.root, site.state, name], check=True)
+        text = site.config("slave").read_text()
+        for path in (site.root, site.state):
+            text = text.replace(f'"{path}"', f'"{name}/{path.name}"')
+        config = Path(name) / "slave.toml"
+        config.write_text(text)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        run = doctor(site, "--config", str(config), before=nobody)
+        assert "may not read" in found(run, "root")["found"]
+        assert {found(run, check)["code"] for check in ("state.writable", "root.writable")} == {"STORAGE"}
+        assert found(run, "ledger")["result"] == "ok"
+        assert found(run, "store.key")["code"] == "AUTH"
+        config.chmod(0o600)
+        run = doctor(site, "--config", str(config), before=nobody)
+        assert (run.code, found(run, "config")["code"]) == (9, "STORAGE")
 
 
 def test_I1_a_damaged_ledger(site: Site) -> None:

@@ -11,9 +11,9 @@ from netclnt.cli.errors import Explained, explain
 from netclnt.cli.examination import examinations
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
-from netclnt.cli.text import human_bytes
+from netclnt.cli.text import human_bytes, safe
 from netclnt.config import SlaveConfig, duration
-from netclnt.doctor import Finding, Found, examine
+from netclnt.doctor import Finding, Found, Result, examine
 from netclnt.errors import BadArgument, ExitCode, outcome
 
 COLUMNS = (
@@ -43,6 +43,7 @@ def command(session: Session, *, role: str | None, probe: str | None, **flags: o
     Columns, a check a line: role (host, slave, master), check, result (ok, warning, error, skipped), found, hint."""
     seconds = 0.0 if probe is None else _seconds(probe)
     codes: list[ExitCode] = []
+    amiss: list[str] = []
     with examinations(session, role, probe=seconds, flags=flags) as planned:
 
         def records() -> Iterator[Record]:
@@ -51,9 +52,14 @@ def command(session: Session, *, role: str | None, probe: str | None, **flags: o
                     told = explain(finding.error) if finding.error else None
                     if told:
                         codes.append(told.code)
-                    yield _record(examination.role, finding, told)
+                    record = _record(examination.role, finding, told)
+                    if finding.result in (Result.WARNING, Result.ERROR):
+                        amiss.append(_sentence(record))
+                    yield record
 
         session.view.table("check", COLUMNS, records())
+    for sentence in amiss:
+        session.view.note(sentence)
     return outcome(whole_run=codes)
 
 
@@ -76,6 +82,12 @@ def _record(role: str, finding: Finding, told: Explained | None) -> Record:
     if finding.found:
         return record | {"found": _text(finding.found), "hint": finding.found.hint} | dict(finding.found.sizes)
     return record | {"found": f"needs {finding.misses}", "hint": ""}
+
+
+def _sentence(record: Record) -> str:
+    """What is amiss, whole, for people: a narrow terminal's table has no room for what to type."""
+    role, check, result, found, hint = (safe(record[column.field]) for column in COLUMNS)
+    return f"netclnt: {result}: {role} {check}: {found}\n  hint: {hint}"
 
 
 def _text(found: Found) -> str:
