@@ -70,3 +70,13 @@ def sample(chosen: Sequence[tuple[str, int]], count: int, request: pytest.Fixtur
     """So many of the points, by the seed of the test run."""
     seed = int(request.config.option.hypothesis_seed)
     return random.Random(seed).sample(chosen, min(count, len(chosen)))
+
+
+def sample_of_each(chosen: Sequence[tuple[str, int]], count: int, request: pytest.FixtureRequest) -> list[tuple[str, int]]:
+    """So many of the points, by the seed of the test run: of each call one, before any has two, and so on."""
+    turns: Counter[str] = Counter()
+    ranked: list[tuple[int, tuple[str, int]]] = []
+    for name, number in sample(chosen, len(chosen), request):
+        turns[name] += 1
+        ranked.append((turns[name], (name, number)))
+    return [point for _, point in sorted(ranked, key=lambda each: each[0])][:count]

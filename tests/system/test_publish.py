@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.amount import amount
 from tests.support.images import content
 from tests.support.site import Run, Site, checked, digest, good
-from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample, tracing
+from tests.support.trace import NAMES, SYNCS, WRITES, points, read_trace, sample_of_each, tracing
 
 pytestmark = pytest.mark.slow  # dozens of whole runs; the quick tier has the main job
 
@@ -58,15 +59,11 @@ def test_content_comes_from_standard_input_with_a_name(make_site: MakeSite) -> N
     assert (site.root / "piped").read_bytes() == b""
 
 
-KILLS = [pytest.param(5, id="5"), pytest.param(40, id="40", marks=pytest.mark.slow)]
-"""How many of the points, which are chosen anew in each run."""
-
-
-@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.timeout(600)
 def test_A16_killed_at_the_nth_call_that_changes_the_disk(
-    kills: int, make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
+    make_site: MakeSite, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    """At points that are chosen anew in each run, of as many different calls as there is time for."""
     site, log = make_site("store"), tmp_path / "trace"
     data = content("A16", 300_000)
     image = site.put("image", data)
@@ -75,7 +72,7 @@ def test_A16_killed_at_the_nth_call_that_changes_the_disk(
     good(site.master("publish", image, before=tracing(log, CHANGING)))
     chosen = points(read_trace(log), [site.store, site.directory / "master-state", site.directory / "catalog.sqlite"])
     assert len(chosen) > 20
-    for turn, (name, number) in enumerate(sample(chosen, kills, request)):
+    for turn, (name, number) in enumerate(sample_of_each(chosen, amount(request, 8, 40), request)):
         site.put("image", data + content(f"A16/{turn}", 20_000))
         run = site.master("publish", image, before=tracing(log, CHANGING, inject=f"{name}:signal=KILL:when={number}"))
         assert run.code in (0, -signal.SIGKILL), f"{name} {number}: {run.err}"
