@@ -336,6 +336,15 @@ class LedgerForeign(NetclntError):
 
 
 @dataclass(eq=False)
+class LedgerLinked(NetclntError):
+    """A symbolic link that belongs to another user lies in the ledger's place; it is neither followed nor replaced."""
+
+    exit_code = ExitCode.STATE
+    path: str
+    owner: int
+
+
+@dataclass(eq=False)
 class Incompatible(NetclntError):
     """``what`` ("catalog schema", "ledger", "manifest", …) has version ``found``; this program reads ``supported``."""
 

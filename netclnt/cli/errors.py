@@ -258,6 +258,10 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         f"{safe(x.path)}, where the ledger belongs, is a database of another program.",
         f"if nobody needs it there: mv {safe(x.path)} {safe(x.path)}.other && netclnt sync",
     ),
+    e.LedgerLinked: lambda x: (
+        f"{safe(x.path)}, where the ledger belongs, is a symbolic link that belongs to another user (uid {x.owner}).",
+        f"look where it leads: ls -l {safe(x.path)}; if it is not yours: rm {safe(x.path)} && netclnt sync",
+    ),
     e.Incompatible: _incompatible,
     e.CatalogBehindStore: _behind,
     e.HistoriesDiffer: lambda x: (

@@ -21,6 +21,7 @@ from netclnt.errors import (
     LedgerBusy,
     LedgerDamaged,
     LedgerForeign,
+    LedgerLinked,
     NetclntError,
     NoSpace,
     StorageFailed,
@@ -159,7 +160,7 @@ class Database:
 
     def _played_back(self) -> sqlite3.Connection | None:
         """A copy in memory with the journal played back; None if somebody has begun to use the file meanwhile."""
-        journal = Path(f"{self.path}-journal")
+        journal = Path(f"{os.path.realpath(self.path)}-journal")  # SQLite's place for it, where the ledger is behind a link
         try:
             with tempfile.TemporaryDirectory(prefix="netclnt-ledger-") as directory:
                 copy = Path(directory) / "ledger"
@@ -210,8 +211,8 @@ class Database:
 
 
 def _refuse_foreign_link(path: Path) -> None:
-    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
-        raise LedgerDamaged(path=str(path), cause="a symbolic link that belongs to another user")
+    if path.is_symlink() and (owner := path.lstat().st_uid) not in (0, os.geteuid()):
+        raise LedgerLinked(path=str(path), owner=owner)
 
 
 def _create(path: Path) -> None:

@@ -38,7 +38,8 @@ class Ledger:
 
     Made if there is none (``":memory:"`` for one without a file). Each writing method is one transaction, durable when it
     returns. ``busy`` is how many seconds to wait for another program that holds the file. ``readonly`` never writes to disk.
-    All methods raise only LedgerDamaged, LedgerBusy, Incompatible, NoSpace and StorageFailed.
+    All methods raise only LedgerDamaged, LedgerBusy, Incompatible, NoSpace and StorageFailed; opening also LedgerForeign and
+    LedgerLinked.
     """
 
     def __init__(self, path: Path | str, *, busy: float = BUSY_SECONDS, readonly: bool = False) -> None:

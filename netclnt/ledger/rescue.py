@@ -42,11 +42,13 @@ def rescue(path: Path) -> Rescued:
 
 def replace_damaged(path: Path, rescued: Rescued, *, date: str) -> Path:
     """Put a new ledger of what was rescued, marked as one that is to be rebuilt, in place of the damaged one, which goes aside
-    as ``ledger.damaged-DATE``; returns its path there. The caller holds the root.
+    as ``ledger.damaged-DATE``; returns its path there. Behind a link, all of that is done where the link leads. The caller holds
+    the root.
 
     At every moment there is a ledger at its place. The journal of the damaged one goes aside first: SQLite would play it back
     into the new one.
     """
+    path = Path(os.path.realpath(path))
     new = path.with_name(path.name + _NEW)
     aside = _free_name(path.with_name(f"{path.stem}.damaged-{date}"))
     with _reported(path):

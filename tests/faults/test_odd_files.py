@@ -165,10 +165,28 @@ def test_G5_config_and_state_behind_another_users_links(site: Site, walks: list[
     refused = site.slave("sync", before=walks)
     assert refused.code == ExitCode.STATE
     assert "another user" in refused.err
+    assert site.slave("status").code == ExitCode.STATE
     assert ledger.is_symlink()
+    assert sorted(site.state.glob("ledger.damaged-*")) == []
     ledger.unlink()
     shutil.move(elsewhere, ledger)
     site.sync()
+
+
+def test_G5_a_damaged_ledger_behind_the_admins_own_link_is_made_anew_where_that_leads(site: Site, walks: list[str]) -> None:
+    site.sync()
+    ledger = site.state / "ledger.sqlite"
+    elsewhere = site.directory / "home" / "ledger"
+    shutil.move(ledger, elsewhere)
+    ledger.symlink_to(elsewhere)
+    elsewhere.write_bytes(b"garbage" * 3000)
+    run = site.slave("--json", "sync", before=walks)
+    assert run.code == ExitCode.OK
+    assert [each["code"] for each in run.of("warning")] == ["ledger-damaged"]
+    assert ledger.readlink() == elsewhere
+    (aside,) = elsewhere.parent.glob("ledger.damaged-*")
+    assert aside.read_bytes() == b"garbage" * 3000
+    assert site.sync().one("summary")["bytes_fetched"] == 0
 
 
 def test_G6_the_root_is_a_link(make_site: MakeSite, tmp_path: Path, walks: list[str]) -> None:

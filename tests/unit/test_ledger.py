@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, LedgerForeign, NetclntError, StorageFailed
+from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, LedgerForeign, LedgerLinked, NetclntError, StorageFailed
 from netclnt.ledger import Applied, Held, Kept, Ledger, Quarantine, Run, ledger, schema
 from netclnt.model import Kind
 from netclnt.protocols import Facts
@@ -256,10 +256,16 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_A11_P3_what_a_writer_left_that_died_in_a_transaction_is_read_as_it_was_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("behind_link", [False, True])
+def test_A11_P3_what_a_writer_left_that_died_in_a_transaction_is_read_as_it_was_before(
+    behind_link: bool, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Also by who may only read: nothing is written, and no disk is said to be read-only."""
     path = tmp_path / "ledger"
     fill(path)
+    if behind_link:
+        path = tmp_path_factory.mktemp("state") / "link"
+        path.symlink_to(tmp_path / "ledger")
     with Ledger(path) as ledger:
         before = read_all(ledger)
     subprocess.run([sys.executable, "-c", DYING, path], check=False)
@@ -437,8 +443,10 @@ def test_G5_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         assert ledger.held() == [TREE, FILE]
     os.lchown(tmp_path / "l", 65534, 65534)
-    with pytest.raises(LedgerDamaged):
-        Ledger(tmp_path / "l")
+    for readonly in (True, False):
+        with pytest.raises(LedgerLinked) as caught:  # not as damaged: that would be replaced
+            Ledger(tmp_path / "l", readonly=readonly)
+        assert caught.value.owner == 65534
 
 
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:
