@@ -63,7 +63,11 @@ def test_L4_the_last_json_line_is_the_exit_with_the_processs_code(make_site: Mak
     (site.root / "image").write_bytes(b"damaged")
     assert site.slave("--json", "verify").code == 7
     (site.state / "ledger.sqlite").write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
-    assert site.slave("--json", "sync").code == 11
+    assert site.slave("--json", "status").code == 11
+    mended = site.slave("--json", "sync")  # with the ledger made anew: nothing tells any longer whose that image is
+    assert (mended.code, [each["cause"] for each in mended.of("error")]) == (9, ["ForeignFile"])
+    assert "ledger-damaged" in [each["code"] for each in mended.of("warning")]
+    assert site.slave("--json", "status").code == 0
 
 
 def test_L1_the_password_is_in_no_output_however_verbose(make_site: MakeSite) -> None:
