@@ -128,9 +128,10 @@ class Server(ABC):
         """Within, the sessions in ``database`` stand still and their connections stay open; without one, the whole server."""
         pids = self.backends(database) if database else [process.pid for process in self.processes]
         assert pids, "nobody is connected"
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
         try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            await_stopped(pids)
             yield
         finally:
             for pid in pids:
@@ -318,6 +319,23 @@ def odbc_driver(*names: str) -> str:
         if name in installed:
             return name
     raise Missing(f"no ODBC driver called {names[0]!r} is installed")
+
+
+def await_stopped(pids: list[int]) -> None:
+    """Until no thread of the processes runs any more. kill(2) only wakes one of them, which stops the others when it has its
+    turn: until then, these go on answering."""
+    deadline = time.monotonic() + START_SECONDS
+    while any(state_of(task) not in "TtZX" for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, f"they do not stand still: {pids}"
+        time.sleep(0.001)
+
+
+def state_of(task: Path) -> str:
+    """The one letter of proc_pid_stat(5); a thread that ended meanwhile is dead."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def run_sql(conn: str, password: str, sql: str) -> list[tuple[object, ...]]:
