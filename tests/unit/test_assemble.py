@@ -1,5 +1,6 @@
 """Assembling under faults: every order of errors ends, with the right error, and a clean run completes what it left."""
 
+import hashlib
 import random
 import signal
 from collections import Counter
@@ -9,7 +10,7 @@ from threading import Lock
 import pytest
 
 from netclnt import ingest
-from netclnt.errors import ContentMismatch, Damaged, ExitCode, LineBroken, NetclntError, StorageFailed, Terminated
+from netclnt.errors import Damaged, ExitCode, InQuarantine, LineBroken, NetclntError, StorageFailed, Terminated
 from netclnt.events import Progressed
 from netclnt.ledger import Ledger
 from netclnt.memory.root import MemoryRoot, MemoryStage
@@ -373,6 +374,7 @@ def test_small_files_are_not_read_again_once_they_came_whole(world, monkeypatch)
 
 @pytest.mark.parametrize("wrong", [0, 57, 199])
 def test_D15_a_small_file_of_right_blocks_and_wrong_sha256_is_never_shown(world, monkeypatch, wrong):
+    """After the tries it is in quarantine: the error says which file it was, and no further run fetches it."""
     victim = sorted(SMALL_FILES)[wrong]
     entry = ingest.Entry
 
@@ -383,7 +385,16 @@ def test_D15_a_small_file_of_right_blocks_and_wrong_sha256_is_never_shown(world,
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "Entry", lying)
         world.publish("tree", SMALL_FILES)
-    (failure,) = world.sync().failed
-    assert isinstance(failure[1], ContentMismatch)
-    assert failure[1].path == victim
-    assert not any(path.startswith("tree") for path in world.root.live)
+    found = hashlib.sha256(SMALL_FILES[victim]).hexdigest()
+    problem = f"{victim} has SHA-256 {found}, not {'0' * 64}"
+    received = []
+    for _ in range(2):
+        ((_, error),) = world.sync().failed
+        received.append(world.source.bytes_received)
+        assert isinstance(error, InQuarantine)
+        assert error.exit_code is ExitCode.INTEGRITY
+        assert (error.image, error.version, error.problem) == ("tree", 1, problem)
+        assert not any(path.startswith("tree") for path in world.root.live)
+        assert world.root.staged() == []
+        assert [(entry.name, entry.problem) for entry in world.ledger.quarantined()] == [("tree", problem)]
+    assert received[0] == received[1], "a version in quarantine was fetched once more"
