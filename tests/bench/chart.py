@@ -81,8 +81,12 @@ def _scale() -> float:
     return _panel() - 45
 
 
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"{count} rounds, medians"
+
+
 def _caption(facts: Mapping[str, Fact]) -> str:
-    words = [f"{facts['cores']} cores", str(facts["processor"]), str(facts["filesystem"]), f"{facts['rounds']} rounds, medians"]
+    words = [f"{facts['cores']} cores", str(facts["processor"]), str(facts["filesystem"]), _rounds(int(facts["rounds"]))]
     return ", ".join(["OpenSSH's sshd on loopback", *words, str(facts["date"])[:10]])
 
 
