@@ -202,6 +202,7 @@ def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str,
         except ContentMismatch as error:
             text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
             job.observer(Warned("content-mismatch", text))
+            job.slave.ledger.journal_clear(manifest.digest)
             job.slave.root.discard(manifest.digest)
         try:
             return _fill(job, manifest, Seeds([]), None)
