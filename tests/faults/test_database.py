@@ -277,11 +277,11 @@ def test_E12_L1_an_odd_password_connects_and_is_seen_nowhere(make_site: MakeSite
     database = site.place.database
     assert database is not None
     odd = "p;}= ü{x"
-    database.account("odd", odd, dict.fromkeys(("nc_state", *OFFER), "SELECT"))
+    database.account("odd_sync", odd, dict.fromkeys(("nc_state", *OFFER), "SELECT"))
     (site.directory / "odd").write_text(f"{odd}\n")
     site.environment["NETCLNT_PASSWORD_FILE"] = str(site.directory / "odd")
     with database_line(site) as line:
-        flags = ("-v", "--json", "diff", "--catalog", behind(line, site).replace("UID=netclnt", "UID=odd"))
+        flags = ("-v", "--json", "diff", "--catalog", behind(line, site).replace("UID=netclnt", "UID=odd_sync"))
         good(site.slave(*flags))
         line.hold_after(line.passed - 20)
         process = site.start("slave", *flags)

@@ -78,6 +78,9 @@ NUMBERS = [
     b"\xff",
     None,
 ]
+PLAIN = ["0" * 63, "0" * 64, "G" * 64, "F" * 64, "fastcdc2020/1k-2k-4k", "rabin"]
+"""Wrong as a hash or a chunker, but good names."""
+
 TEXTS = [
     None,
     "",
@@ -87,13 +90,10 @@ TEXTS = [
     "\x1b[2J",
     "\u202e",
     "x" * 5000,
-    "0" * 63,
-    "0" * 64,
-    "G" * 64,
-    "F" * 64,
     "sha512:" + "0" * 128,
+    "../" * 20 + "etc/passwd",
+    *PLAIN,
 ]
-TEXTS += ["../" * 20 + "etc/passwd", "fastcdc2020/1k-2k-4k", "rabin"]
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def test_F1_F10_P9_one_hostile_row_costs_the_others_nothing(template: Template, 
         if not (change.column == "name" and str(change.value).lower().startswith("good")):
             assert inside.live("good") == template.data["good"]
         if inside.live("bad") is None:
-            assert result.failed or change.value in HARMLESS
+            assert result.failed or change.value in HARMLESS or (change.column == "name" and change.value in PLAIN)
 
 
 @pytest.mark.parametrize("group", NAMES)
