@@ -266,7 +266,7 @@ def test_F1_F10_P9_one_hostile_row_costs_the_others_nothing(template: Template, 
         if not (change.column == "name" and str(change.value).lower().startswith("good")):
             assert inside.live("good") == template.data["good"]
         if inside.live("bad") is None:
-            assert result.failed or change.value in HARMLESS or (change.column == "name" and change.value in PLAIN)
+            assert result.failed or change.value in HARMLESS or (change.column == "name" and change.value in (7, *PLAIN))
 
 
 @pytest.mark.parametrize("group", NAMES)
