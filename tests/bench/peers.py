@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,25 @@ def rsync_tree(*flags: str) -> Command:
         return [*words, f"{source}/", f"{target}/"]
 
     return command
+
+
+_EXCHANGE = """
+import ctypes, os, sys
+old, new = map(os.fsencode, sys.argv[1:])
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.renameat2(-100, old, -100, new, 2):  # AT_FDCWD, RENAME_EXCHANGE
+    sys.exit(os.strerror(ctypes.get_errno()))
+"""
+"""coreutils can do it from 9.5 on (``mv --exchange``)."""
+
+
+def rsync_swap(errand: Errand) -> list[str]:
+    """The floor of what netclnt gives, a tree that changes as a whole: the new one is made beside the old one, with hard links to
+    what did not change, and both are exchanged. The old one stays, as with netclnt."""
+    new = errand.scratch / "new"
+    *words, source, _ = rsync("-a", f"--link-dest={errand.target}")(errand)
+    exchange = [sys.executable, "-I", "-S", "-c", _EXCHANGE, str(errand.target), str(new)]
+    return ["sh", "-ec", f"{shlex.join([*words, f'{source}/', f'{new}/'])}; {shlex.join(exchange)}"]
 
 
 def sftp(errand: Errand) -> list[str]:
@@ -174,10 +194,11 @@ COLD_TREE: Mapping[str, Command] = {
 UPDATE_TREE: Mapping[str, Command] = {
     "rsync": rsync_tree(),
     "rsync, zstd": rsync_tree(*ZSTD),
+    "rsync --link-dest, swap": rsync_swap,
     "rclone": RCLONE_TREE,
     "lftp mirror": LFTP_TREE,
 }
-QUICK = (LOCAL, "rsync", "rsync, zstd", "sftp")
+QUICK = (LOCAL, "rsync", "rsync, zstd", "rsync --link-dest, swap", "sftp")
 """Those that every machine for tests has."""
 
 

@@ -123,14 +123,14 @@ def tables(lines: Sequence[Line]) -> Iterator[str]:
 
 def _comparison(lines: Sequence[Line], group: Sequence[Line]) -> Iterator[str]:
     yield (
-        f"  {'':20} {'wall s':>8} {'×fastest':>9} {'×rsync':>7} {'×zstd':>6} {'wire MB':>9} {'×rsync':>7} {'×zstd':>6}"
+        f"  {'':24} {'wall s':>8} {'×fastest':>9} {'×rsync':>7} {'×zstd':>6} {'wire MB':>9} {'×rsync':>7} {'×zstd':>6}"
         f" {'CPU s':>7} {'server':>7} {'MiB':>5}  facts"
     )
     for line in sorted(group, key=lambda line: line.figures["seconds"]):
         wall = [_number(ratio(lines, line, "seconds", against), 2) for against in REFERENCES]
         wire = [_number(ratio(lines, line, "wire", against), 3) for against in REFERENCES[1:]]
         yield (
-            f"  {line.way:20} {line.figures['seconds']:8.2f} {wall[0]:>9} {wall[1]:>7} {wall[2]:>6}"
+            f"  {line.way:24} {line.figures['seconds']:8.2f} {wall[0]:>9} {wall[1]:>7} {wall[2]:>6}"
             f" {_number(line.figures.get('wire'), 1, 1e6):>9} {wire[0]:>7} {wire[1]:>6}"
             f" {line.figures['cpu']:7.2f} {_number(line.figures.get('server_cpu'), 2):>7} {line.figures['peak'] / MIB:5.0f}"
             f"  {_facts(line)}"
@@ -138,10 +138,10 @@ def _comparison(lines: Sequence[Line], group: Sequence[Line]) -> Iterator[str]:
 
 
 def _plain(group: Sequence[Line]) -> Iterator[str]:
-    yield f"  {'':20} {'wall s':>8} {'CPU s':>7} {'server':>7} {'wire MB':>9} {'MiB':>5}  facts"
+    yield f"  {'':24} {'wall s':>8} {'CPU s':>7} {'server':>7} {'wire MB':>9} {'MiB':>5}  facts"
     for line in group:
         yield (
-            f"  {line.way:20} {line.figures['seconds']:8.2f} {line.figures['cpu']:7.2f}"
+            f"  {line.way:24} {line.figures['seconds']:8.2f} {line.figures['cpu']:7.2f}"
             f" {_number(line.figures.get('server_cpu'), 2):>7} {_number(line.figures.get('wire'), 3, 1e6):>9}"
             f" {line.figures['peak'] / MIB:5.0f}  {_facts(line)}"
         )
