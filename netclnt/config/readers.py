@@ -5,8 +5,8 @@ The error's text continues the key's name ("slave.keep" + "must be …"). It nev
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -25,11 +25,14 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 _SECRET = re.compile(r"(?:^|[;{?&\s])\s*\w*(?:pwd|password|passwd|passphrase)\w*\s*=", re.IGNORECASE)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
-_RATE_UNITS = {"B": 1, "": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
+_BYTE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _RATE_MIN = 1024
+_FINITE = sys.float_info.max
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+_ACCOUNT_NUMBER_MAX = (1 << 32) - 2
+"""One more is what chown(2) takes for "leave it as it is"."""
 
 
 def text(value: object) -> str:
@@ -83,9 +86,8 @@ def duration(value: object) -> float:
     """Seconds from a number or a text with a unit."""
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
-        if match:
-            return float(match[1]) * _UNITS[match[2]]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        value = float(match[1]) * _UNITS[match[2]] if match else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _FINITE:
         return float(value)
     raise Unfit('must be a number of seconds, or text as "90s", "10m", "26h", "2d"')
 
@@ -97,10 +99,9 @@ def bytes_a_second(value: object) -> float | None:
         value = str(value)
     if value == "off":
         return None
-    match = _RATE.fullmatch(value) if isinstance(value, str) else None
-    if not match:
+    rate = _bytes(value, unit="K")
+    if rate is None:
         raise Unfit('must be a number of KiB a second, text as "512K", "10M", "1.5M", or "off"')
-    rate = float(match[1]) * _RATE_UNITS[match[2].upper()]
     if 0 < rate < _RATE_MIN:
         raise Unfit("must be at least 1 KiB a second")
     return rate or None
@@ -110,11 +111,17 @@ def size(value: object) -> int:
     """A number of bytes, or text with one of B, K, M, G, T, P (powers of 1024)."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    match = _RATE.fullmatch(value) if isinstance(value, str) else None
-    number = int(float(match[1]) * (_RATE_UNITS[match[2].upper()] if match[2] else 1)) if match else 0
-    if number < 1:
+    number = _bytes(value, unit="B")
+    if number is None or number < 1:
         raise Unfit('must be a number of bytes, or text as "500G", "4T"')
-    return number
+    return int(number)
+
+
+def _bytes(value: object, *, unit: str) -> float | None:
+    """Bytes from text, in which a number without a unit has that one; None where it is none."""
+    match = _BYTES.fullmatch(value) if isinstance(value, str) else None
+    number = float(match[1]) * _BYTE_UNITS[match[2].upper() or unit] if match else None
+    return number if number is not None and number <= _FINITE else None
 
 
 def path(value: object) -> Path:
@@ -207,7 +214,7 @@ def mode(value: object) -> int:
 def account(value: object) -> str:
     """A user's or group's name or number."""
     checked = text(value)
-    if not _ACCOUNT.fullmatch(checked):
+    if not _ACCOUNT.fullmatch(checked) or (checked.isdecimal() and int(checked) > _ACCOUNT_NUMBER_MAX):
         raise Unfit("must be the name or number of an account")
     return checked
 

@@ -183,15 +183,15 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
 
 def _from_words(key: Key, raw: str) -> object:
     """One text as the TOML value it stands for; what cannot be converted is returned as it is, for the reader to refuse."""
-    if key.shape is Shape.NUMBER and raw.strip().isdecimal():
-        return int(raw)
     if key.shape is Shape.FLAG:
         return True if raw.lower() in _TRUE else False if raw.lower() in _FALSE else raw
-    if key.shape in (Shape.TEXTS, Shape.PATHS):
-        try:
+    try:
+        if key.shape is Shape.NUMBER and raw.strip().isdecimal():
+            return int(raw)
+        if key.shape in (Shape.TEXTS, Shape.PATHS):
             return shlex.split(raw)
-        except ValueError:
-            return raw
+    except ValueError:  # a quote that is not closed, or more digits than Python converts
+        return raw
     return raw
 
 

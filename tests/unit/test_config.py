@@ -95,9 +95,9 @@ def test_L6_all_problems_are_told_at_once_with_table_and_key():
 
 
 def test_L6_a_problem_is_told_where_the_value_was_given():
-    environment = from_environment(SlaveConfig, {"NETCLNT_KEEP": "many"})
+    environment = from_environment(SlaveConfig, {"NETCLNT_KEEP": "many", "NETCLNT_MAX_RETIRE": "9" * 5000})
     flags = from_flags(SlaveConfig, {"threads": "-1"}, directory=Path("/"))
-    assert set(problems(SlaveConfig, SLAVE, flags, environment)) == {"NETCLNT_KEEP", "--threads"}
+    assert set(problems(SlaveConfig, SLAVE, flags, environment)) == {"NETCLNT_KEEP", "NETCLNT_MAX_RETIRE", "--threads"}
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,16 @@ def test_L6_a_problem_is_told_where_the_value_was_given():
         ("bwlimit", True),
         ("timeout", "soon"),
         ("timeout", float("nan")),
+        ("timeout", "9" * 400 + "d"),
+        ("timeout", 10**400),
+        ("bwlimit", "9" * 400),
+        ("max_image_size", "9" * 400 + "G"),
+        ("max_image_size", 0),
+        ("max_image_size", "0.5B"),
         ("host_key", "SHA256:short"),
         ("mode", "999"),
         ("owner", "ro ot"),
+        ("owner", str((1 << 32) - 1)),
         ("adopt", "true"),
         ("channel", "Stable"),
         ("catalog", "odbc:"),
