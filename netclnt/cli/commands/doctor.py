@@ -65,7 +65,7 @@ def command(session: Session, *, role: str | None, probe: str | None, **flags: o
 
 def _seconds(text: str) -> float:
     try:
-        seconds = duration(float(text) if text.replace(".", "", 1).isdecimal() else text)
+        seconds = duration(text)
     except ValueError as error:
         raise BadArgument(argument="--probe", problem=str(error)) from None
     if not 0 < seconds <= _PROBE_SECONDS_MAX:
