@@ -230,9 +230,12 @@ def _facts_of_shown(job: Job) -> Mapping[str, Facts]:
 def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) -> tuple[int, Sequence[Facts]]:
     slave, line = job.slave, _line(job)
     journal = slave.ledger.journal(manifest.digest)
+    if journal and manifest.digest not in slave.root.staged():  # never to vouch for an area that is about to be made
+        slave.ledger.journal_clear(manifest.digest)
+        journal = set()
     staging = prepare(manifest, slave.root, journal=journal, base=base)
     try:
-        if journal and not staging.resumed:  # it speaks of a staging area that is gone
+        if journal and not staging.resumed:  # somebody took the files away, and left the area
             slave.ledger.journal_clear(manifest.digest)
         plan = make_plan(manifest, seeds, line, staging)
         _tell_plan(job, plan)

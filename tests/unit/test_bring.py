@@ -39,6 +39,21 @@ def interrupt(world, after):
 # --- staging and its journal
 
 
+def test_A1_a_run_killed_as_it_begins_staging_anew_leaves_no_journal_of_the_old_one(world, monkeypatch):
+    manifest = world.publish("debian", noise(1, 12 * MB)).version.manifest
+    interrupt(world, 9 * MB)
+    world.root.discard(manifest)
+    prepare = MemoryStage.prepare
+
+    def prepare_looked_at(stage, entries):
+        assert world.ledger.journal(manifest) == set(), "it would vouch for what the new staging area does not hold"
+        return prepare(stage, entries)
+
+    monkeypatch.setattr(MemoryStage, "prepare", prepare_looked_at)
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("debian") == noise(1, 12 * MB)
+
+
 def test_a_journal_whose_staging_is_gone_is_forgotten(world):
     """Else it would vouch for pages of a staging area that was begun anew and interrupted again."""
     data = noise(1, 12 * MB)
