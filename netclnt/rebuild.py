@@ -67,6 +67,7 @@ class _Content:
         facts = self._facts_as_tree(version) if version.tree else self._facts if self._sha256 == version.sha256 else None
         if not facts:
             return False
+        self._slave.root.secure(version.name)
         self._slave.ledger.record(_held(self._slave, version, state), facts)
         observer(ImageDone(version.name, version.number, "recorded", 0, 0, self._slave.monotonic() - began))
         return True

@@ -212,3 +212,19 @@ def test_N3_what_was_shown_before_a_call_back_is_what_is_kept(world):
     world.publish("debian", noise(3, 100_000))
     world.sync()
     assert [kept.number for kept in world.ledger.kept("debian")] == [1]
+
+
+@pytest.mark.parametrize("files", [noise(1, 100_000), {"a": noise(1, 100_000)}], ids=["file", "tree"])
+def test_I1_P3_what_a_lost_ledger_knew_is_recorded_only_once_it_is_durable(world, files):
+    """Whoever put it there may have died before the disk had it: a power cut would take back what the new ledger vouches for."""
+    world.publish("debian", files)
+    world.sync()
+    world.ledger.close()
+    world.ledger = Ledger(":memory:")
+    world.ledger.set_rebuilding(True)
+    world.root.faults["secure"] = StorageFailed(action="sync", path="memory", errno=5, cause="Input/output error")
+    with pytest.raises(StorageFailed):
+        world.sync()
+    assert not world.ledger.held()
+    world.sync()
+    assert [(done.result, done.version) for done in world.done] == [("recorded", 1)]
