@@ -200,8 +200,8 @@ class Predecessor:
 
     def _end_of(self, id_: bytes, expected: int | None) -> int | None:
         """Where a block ends in the old version, ``expected`` if it does so there as well; None if it is not in it."""
-        if expected:
-            number = bisect_left(self._manifest.starts, expected) - 1
+        number = -1 if expected is None else bisect_left(self._manifest.starts, expected) - 1
+        if number >= 0:
             end = self._manifest.starts[number]
             for here, length in self._page(number):
                 end += length

@@ -279,6 +279,15 @@ def test_a_damaged_old_version_is_no_base_and_no_reason_to_fail(world):
     assert content_of(world.store.files, done.version) == {"": EDITED_FILE}
 
 
+def test_an_empty_old_version_is_no_base(world):
+    world.publish("other", FILE)
+    world.publish("os", b"")
+    new = FILE[:300_000] + noise("new", 300_000) + FILE[:300_000]
+    done = world.publish("os", new)
+    assert not deltas(world, done.version)
+    assert content_of(world.store.files, done.version) == {"": new}
+
+
 def test_damaged_old_content_is_no_base_either(world):
     world.publish("os", FILE)
     for path in [path for path in world.store.files if path.startswith("packs/")]:
