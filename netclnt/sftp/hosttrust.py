@@ -43,6 +43,8 @@ class HostTrust:
         if replace:
             text = hostkeys.without_host(text, self.shown.hosts)
         new = hostkeys.with_key(text, self.shown.hosts, self.shown.type, self.shown.key)
-        if hostkeys.judge_name(list(hostkeys.parse(new)), self.shown.hosts, self.shown.key) is not Verdict.KNOWN:
+        # other files may revoke the key, which logins will not read any more once there is this one
+        everything = f"{new}{identity.read_known_hosts(self._login.known_hosts_files)}"
+        if hostkeys.judge_name(hostkeys.parse(everything), self.shown.hosts, self.shown.key) is not Verdict.KNOWN:
             raise HostKeyChanged(address=str(self._parent), fingerprint=self.shown.fingerprint, known_hosts=str(self.path))
         return new
