@@ -82,6 +82,7 @@ class Predecessor:
         self._shift: int | None = None
         self._is_exact = False
         self._opened: Run | None = None
+        self._is_lost = False
 
     def close(self) -> None:
         """Idempotent."""
@@ -92,7 +93,9 @@ class Predecessor:
         """The old content at the place of a new block, which lies at plain ``offset`` of the new version, in the file ``path``
         that begins at ``begin``; None if there is none. Asked in order. ``behind`` is the id of the block right before if that is
         not new: where the old version has it, there the place begins."""
-        with self._readable():
+        if self._is_lost:
+            return None
+        with self._reading():
             if begin != self._begin:
                 self._begin = begin
                 self._enter(path)
@@ -109,7 +112,9 @@ class Predecessor:
     def before(self, id_: bytes, offset: int, length: int, run: int) -> Range | None:
         """The old content right before a kept block of that ``length``, which follows ``run`` new bytes at plain ``offset`` of
         the new version: where that is another place than the one that was told of these. Asked in order, too."""
-        with self._readable():
+        if self._is_lost:
+            return None
+        with self._reading():
             expected = None if self._shift is None else offset + length + self._shift
             end = self._end_of(id_, expected)
             if end is not None and (expected is None or abs(end - expected) > _SLACK):
@@ -119,8 +124,10 @@ class Predecessor:
 
     def base(self, ranges: Iterable[Range]) -> list[BaseBlock]:
         """The blocks that lie in some ranges, each once, as many as one base may have; nothing if that is too little for one."""
+        if self._is_lost:
+            return []
         blocks: dict[bytes, int] = {}
-        with self._readable():
+        with self._reading():
             blocks.update(self._blocks(sorted(ranges)))
         base: list[BaseBlock] = []
         taken = 0
@@ -133,7 +140,9 @@ class Predecessor:
 
     def deltas_of(self, digest: bytes) -> list[CarriedDelta]:
         """The delta frames that the old version tells of for a page which it has as well: of use to who skipped it."""
-        with self._readable():
+        if self._is_lost:
+            return []
+        with self._reading():
             number = self._page_numbers.get(digest)
             if number is not None and has_deltas(record := self._manifest.record(number), where=self._manifest.locations_path):
                 locations = self._manifest.locations(number, self._page(number), record)
@@ -146,12 +155,13 @@ class Predecessor:
         return []
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """A version that the store does not have as it should is no base: whoever verifies the store tells of it."""
+    def _reading(self) -> Iterator[None]:
+        """A version that the store does not have as it should is no base: whoever verifies the store tells of it. It is lost for
+        good then: else nearly each new block would have all of the manifest read, up to the damage."""
         try:
             yield
         except (Damaged, SourceMissing, TrustError):
-            self._shift = None
+            self._is_lost = True
 
     def read(self, base: Sequence[BaseBlock]) -> bytes | None:
         """The content of base blocks, joined; None if the store does not have it as it should: whoever verifies it tells that."""

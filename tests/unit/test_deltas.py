@@ -279,6 +279,20 @@ def test_a_damaged_old_version_is_no_base_and_no_reason_to_fail(world):
     assert content_of(world.store.files, done.version) == {"": EDITED_FILE}
 
 
+def test_an_old_version_that_turns_out_to_be_damaged_is_given_up(world, monkeypatch):
+    long = noise("long", 12 * MB)
+    old = world.publish("os", long).version
+    path = manifest_path(old.manifest)
+    world.store.files[path] = world.store.files[path][:-1] + b"?"
+    read = []
+    real = world.store.read
+    monkeypatch.setattr(world.store, "read", lambda path, *place: read.append(path) or real(path, *place))
+    new = b"".join(edited(long[start : start + 200_000]) for start in range(0, len(long), 200_000))
+    done = world.publish("os", new)
+    assert read.count(path) <= 3 * len(StoredManifest(world.store, old.manifest, old.head_bytes).head.block_pages)
+    assert content_of(world.store.files, done.version) == {"": new}
+
+
 def test_an_empty_old_version_is_no_base(world):
     world.publish("other", FILE)
     world.publish("os", b"")
