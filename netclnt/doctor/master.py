@@ -59,7 +59,7 @@ def master_checks(patient: MasterPatient) -> Iterator[Check]:
         yield Check("catalog.file", lambda: _look_through(check), ("catalog.login",))
     yield Check("catalog.lock", lambda: _look_at_writer(patient.writer()), ("catalog.schema",))
     yield Check("store.head", lambda: Found(f"generation {head().state.generation}"), ("store",))
-    yield Check("store.generation", lambda: _compare(head().state, state), ("store.head", "password", "master.catalog"))
+    yield Check("store.generation", lambda: _compare(head().state, state), ("store.head", "catalog.login"))
     yield Check("store.damage", lambda: _look_at_damage(patient, head()), ("store.head",))
     yield Check("clock", lambda: look_at_clock(patient.now(), _known(offered.answer)))
 

@@ -216,6 +216,9 @@ def test_E11_no_driver_and_no_data_source(site: Site) -> None:
     for conn in ("odbc:DRIVER={No such};SERVER=localhost", "odbc:DSN=no-such"):
         good(site.slave("init", "slave", "--force", "--catalog", conn))
         only_error(doctor(site), "catalog.driver", "USAGE", "apt install odbc-postgresql")
+        text = site.config("master").read_text()
+        site.config("master").write_text(re.sub(r"(?m)^catalog =.*$", f'catalog = "{conn}"', text))
+        only_error(doctor(site, role="master"), "catalog.driver", "USAGE", "apt install odbc-postgresql")
 
 
 def test_a_line_to_a_database_in_the_clear_is_told(site: Site) -> None:
