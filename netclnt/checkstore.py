@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
@@ -181,9 +181,13 @@ class _PageCheck:
         return "" if block_id(plain[start : start + length], seed) == id_ else "a block is not what its id says"
 
     def _is_earlier(self, start: int, id_: bytes) -> bool:
-        """Whether the block at that plain offset of the version has this id."""
+        """Whether the block at that plain offset of the version has this id. Of a damaged page, which is told by itself, nothing
+        is known to be otherwise."""
         page = bisect_right(self._manifest.starts, start) - 1
-        blocks = self._blocks(page)
+        try:
+            blocks = self._blocks(page)
+        except _UNREADABLE:
+            return True
         offsets = accumulate(blocks.lengths, initial=self._manifest.starts[page])
         return any(at == start and blocks.id(number) == id_ for number, at in zip(range(len(blocks)), offsets, strict=False))
 
@@ -191,11 +195,10 @@ class _PageCheck:
         """Of frames that need a base only that they are there: whoever cannot decode one takes a plain one."""
         for frame in frames:
             if frame.codec not in (RAW, ZSTD):
-                with suppress(StorageError):
-                    try:
-                        self._store.read(pack_path(frame.pack), frame.offset, frame.stored)
-                    except (Damaged, SourceMissing) as error:
-                        yield StoreDamage(pack_path(frame.pack), frame.offset, frame.stored, _problem(error), frame)
+                try:
+                    self._store.read(pack_path(frame.pack), frame.offset, frame.stored)
+                except _UNREADABLE as error:
+                    yield StoreDamage(pack_path(frame.pack), frame.offset, frame.stored, _problem(error), frame)
 
 
 def _problem(error: Exception) -> str:

@@ -6,13 +6,13 @@ import pytest
 
 from netclnt.catalog.toc import open_toc
 from netclnt.checkstore import check_store
-from netclnt.errors import BadArgument, CatalogBehindStore, Damaged, ExitCode, ForeignMaster, NetclntError
+from netclnt.errors import BadArgument, CatalogBehindStore, Damaged, ExitCode, ForeignMaster, NetclntError, StorageFailed
 from netclnt.head import HEAD_PATH, decode_store_head
 from netclnt.manifest import locations_path, manifest_path
 from netclnt.master import refresh_head
 from netclnt.memory.catalog import MemoryCatalog
 from netclnt.model import DEFAULT_CHANNEL
-from netclnt.pack import pack_path
+from netclnt.pack import PREFIX, ZSTD, pack_path
 from netclnt.recover import recover
 from netclnt.storedmanifest import StoredManifest
 from netclnt.subset import Subset, parse_subset
@@ -101,6 +101,37 @@ def test_a_damaged_pack_is_named_and_healed_by_publishing_again(world, damage):
     assert not (world.directory / "master" / "damaged.json").exists()
     assert world.sync().exit_code is ExitCode.OK
     assert world.live("debian") == data + text
+
+
+def test_a_damaged_page_that_later_ones_lead_back_to_is_named_and_healed(world):
+    data = noise(1, 6 << 20) * 2
+    version = world.publish("debian", data).version
+    path = manifest_path(version.manifest)
+    stored = sum(page.stored for page in StoredManifest(world.store, version.manifest, version.head_bytes).head.block_pages)
+    flip(world, path, len(world.store.files[path]) - stored + 3)
+    assert looked(world) == {("debian", 1): {path}}
+    assert not world.publish("debian", data).new
+    assert looked(world) == {}
+    check(world)
+
+
+@pytest.mark.parametrize("codec", [ZSTD, PREFIX], ids=["plain", "delta"])
+def test_C8_what_the_disk_cannot_read_is_damage_also_in_a_delta_frame(world, monkeypatch, codec):
+    text = [f"{number} lines of text that compress\n" * 9 for number in range(5000)]
+    world.publish("debian", "".join(text).encode())
+    version = world.publish("debian", "".join(text).replace("99", "00").encode()).version
+    stored = StoredManifest(world.store, version.manifest, version.head_bytes)
+    wanted = {frame.pack for _, _, locations in stored.located() for frame in locations.frames if frame.codec == codec}
+    path = pack_path(wanted.pop())
+    real = world.store.read
+
+    def read(asked, *place):
+        if asked == path:
+            raise StorageFailed(action="read", path=path, errno=5, cause="Input/output error")
+        return real(asked, *place)
+
+    monkeypatch.setattr(world.store, "read", read)
+    assert {path} in looked(world).values()
 
 
 @pytest.mark.parametrize("part", ["head", "entries", "blocks", "locations", "manifest gone", "locations gone", "table"])
