@@ -30,7 +30,7 @@ class LocalManifest:
     """One whole manifest on disk. Safe to read from several threads. The owner closes it."""
 
     def __init__(self, path: Path, digest: str) -> None:
-        with _storage("read", path):
+        with reported("read", path):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.path = path
         self.digest = digest
@@ -110,7 +110,7 @@ class LocalManifest:
             offset += length
 
     def _read(self, offset: int, length: int) -> bytes:
-        with _storage("read", self.path):
+        with reported("read", self.path):
             data = os.pread(self._descriptor, length, offset)
         if len(data) != length:
             raise Damaged(what="manifest", where=str(self.path), problem=f"it ends at byte {offset + len(data)}")
@@ -127,7 +127,7 @@ class Manifests:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        with _storage("create", directory):
+        with reported("create", directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def __contains__(self, digest: str) -> bool:
@@ -155,7 +155,7 @@ class Manifests:
         path = self._path(digest)
         temporary = path.with_suffix(f".{os.getpid()}.new")  # a dry run may be fetching the same one
         end = 0
-        with _storage("write", path):
+        with reported("write", path):
             with temporary.open("wb") as file:
                 for offset, data in parts:
                     file.seek(offset)
@@ -178,18 +178,17 @@ class Manifests:
 
     def digests(self) -> list[str]:
         """Of all manifests that are here."""
-        with _storage("list", self._directory):
+        with reported("list", self._directory):
             return [path.stem for path in self._directory.glob("*.manifest")]
 
     def others(self, digests: Collection[str]) -> list[tuple[Path, int]]:
         """The files of all other manifests, finished or not, and their sizes."""
-        with _storage("list", self._directory):
-            paths = [path for path in sorted(self._directory.iterdir()) if path.name.partition(".")[0] not in digests]
-            return [(path, path.stat().st_size) for path in paths]
+        with reported("list", self._directory):
+            return list(sized(path for path in sorted(self._directory.iterdir()) if path.name.partition(".")[0] not in digests))
 
     def keep_only(self, digests: Collection[str]) -> None:
         """Forget all other manifests."""
-        with _storage("clean", self._directory):
+        with reported("clean", self._directory):
             for path in list(self._directory.iterdir()):
                 if path.name.partition(".")[0] not in digests:
                     path.unlink(missing_ok=True)
@@ -198,8 +197,19 @@ class Manifests:
         return self._directory / f"{digest}.manifest"
 
 
+def sized(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """The files with their sizes, without those that went meanwhile: whoever only looks holds nothing. Raises OSError."""
+    for path in paths:
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        yield path, size
+
+
 @contextmanager
-def _storage(action: str, path: Path) -> Iterator[None]:
+def reported(action: str, path: Path) -> Iterator[None]:
+    """Turn an OSError of the state directory into StorageFailed."""
     try:
         yield
     except OSError as error:

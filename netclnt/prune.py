@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from netclnt.errors import AuthError, TemporaryError
 from netclnt.events import Observer, Warned
 from netclnt.ledger import Kept
+from netclnt.localmanifests import reported
 from netclnt.offer import Questions
 from netclnt.seeding import stale_scans
 from netclnt.slave import Slave
@@ -90,9 +92,14 @@ def _caches(slave: Slave, old: Sequence[Kept], staged: Collection[str]) -> Itera
     needed = {held.manifest for held in slave.ledger.held()} | set(staged)
     needed |= {kept.manifest for kept in slave.ledger.kept() if kept.token not in gone}
     for path, size in slave.manifests.others(needed):
-        yield Pruned("manifest", path.name, size), partial(path.unlink, missing_ok=True)
-    for path in stale_scans(slave.scratch, slave.seed_roots):
-        yield Pruned("index", path.name, path.stat().st_size), partial(path.unlink, missing_ok=True)
+        yield Pruned("manifest", path.name, size), partial(_remove, path)
+    for path, size in stale_scans(slave.scratch, slave.seed_roots):
+        yield Pruned("index", path.name, size), partial(_remove, path)
+
+
+def _remove(path: Path) -> None:
+    with reported("remove", path):
+        path.unlink(missing_ok=True)
 
 
 def _drop(slave: Slave, token: str) -> None:

@@ -13,7 +13,7 @@ from netclnt.blockindex import Run, write_run
 from netclnt.chunking import block_id, cut
 from netclnt.errors import Damaged, ForbiddenName, IntegrityError, StorageError, TrustError, Unpublishable
 from netclnt.ledger import Ledger
-from netclnt.localmanifests import OFFSET_BYTES, LocalManifest, Manifests
+from netclnt.localmanifests import OFFSET_BYTES, LocalManifest, Manifests, reported, sized
 from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.naming import check_name
 from netclnt.plainstage import PlainStage
@@ -77,7 +77,8 @@ class Seeding:
         self._directories = directories
         self._scratch = scratch
         self._hash_seed = hash_seed
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with reported("create", scratch):
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def shown(self, name: str) -> Seed | None:
         """The image as the ledger knows it."""
@@ -156,9 +157,10 @@ class Seeding:
             with suppress(Damaged):
                 return Run(path)
         run = scan(entries, open_file, hash_seed=self._hash_seed, path=path)
-        for other in self._scratch.glob(f"{place}.*.scan"):
-            if other != path:
-                other.unlink(missing_ok=True)
+        with reported("clean", self._scratch):
+            for other in self._scratch.glob(f"{place}.*.scan"):
+                if other != path:
+                    other.unlink(missing_ok=True)
         return run
 
     def _passing(self, records: Iterator[bytes]) -> Run:
@@ -166,14 +168,16 @@ class Seeding:
         path = self._scratch / f"{os.getpid()}.passing"
         write_run(path, records, value_size=OFFSET_BYTES)
         run = Run(path)
-        path.unlink()
+        with reported("remove", path):
+            path.unlink()
         return run
 
 
-def stale_scans(scratch: Path, places: Iterable[str]) -> list[Path]:
-    """Indexes of directories that are seeds no longer."""
+def stale_scans(scratch: Path, places: Iterable[str]) -> list[tuple[Path, int]]:
+    """Indexes of directories that are seeds no longer, and their sizes."""
     known = {_key(place) for place in places}
-    return [path for path in sorted(scratch.glob("*.scan")) if path.name.partition(".")[0] not in known]
+    with reported("list", scratch):
+        return list(sized(path for path in sorted(scratch.glob("*.scan")) if path.name.partition(".")[0] not in known))
 
 
 def version_seed(manifests: Manifests, digest: str, open_file: Callable[[str], Reader]) -> Seed | None:

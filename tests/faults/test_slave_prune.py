@@ -128,3 +128,14 @@ def test_A13_P3_P8_killed_at_the_nth_call_of_prune(site: Site, tmp_path: Path, r
             good(site.slave("prune", "--keep", "1"))
             assert len(kept(site)) == 2, f"{name} {number}"
             assert good(site.slave("prune", "--keep", "1")).out == "", f"{name} {number}"
+
+
+@pytest.mark.parametrize("odd", ["manifests/0123.manifest", "scratch/0123.45.scan"])
+def test_G2_P9_what_cannot_be_removed_from_the_state_directory_is_told(odd: str, make_site: MakeSite) -> None:
+    site = make_site()
+    site.publish(site.put("image", noise(1)))
+    site.sync()
+    (site.state / odd).mkdir(parents=True)
+    run = site.slave("--json", "prune")
+    assert run.code == 9, run
+    assert odd in run.one("error")["message"]
