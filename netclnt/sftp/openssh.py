@@ -27,6 +27,7 @@ from netclnt.errors import (
 )
 from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
+from netclnt.sftp.algorithms import HOST_KEYS
 from netclnt.sftp.identity import Login
 from netclnt.sftp.transport import WHAT
 
@@ -259,14 +260,12 @@ def ssh_command(parent: Parent, login: Login, *, timeout: float, program: str = 
         options += [*nobody, f"KnownHostsCommand={pin}"]
     elif login.known_hosts is not None:
         options += [f"UserKnownHostsFile={_quoted(login.known_hosts)}", "GlobalKnownHostsFile=none"]
-    user = ["-l", parent.user] if parent.user is not None else []
-    settings = [word for option in options for word in ("-o", option)]
-    return [program, "-s", *settings, "-p", str(parent.port), *user, "--", parent.host, "sftp"]
+    return [program, "-s", *_words(parent, options), "sftp"]
 
 
 def key_asking_command(parent: Parent, file: Path, known_types: Sequence[str], *, timeout: float) -> Sequence[str]:
     """A command line with which ssh writes the host key that it is shown into ``file``, and does not log in."""
-    options = [
+    options = [  # the first ones count
         "StrictHostKeyChecking=accept-new",
         f"UserKnownHostsFile={_quoted(file)}",
         "GlobalKnownHostsFile=none",
@@ -274,14 +273,19 @@ def key_asking_command(parent: Parent, file: Path, known_types: Sequence[str], *
         "HashKnownHosts=no",
         "PreferredAuthentications=none",
         "LogLevel=ERROR",
-        *(option for option in _OPTIONS if not option.startswith(("StrictHostKeyChecking", "LogLevel"))),
+        *_OPTIONS,
         f"ConnectTimeout={max(1, round(timeout))}",
     ]
-    if known_types:
-        options.append(f"HostKeyAlgorithms=^{','.join(hostkeys.algorithms(known_types))}")
+    # ssh takes no list with a name that it does not know
+    if asked := [name for name in hostkeys.algorithms(known_types) if name in HOST_KEYS]:
+        options.append(f"HostKeyAlgorithms=^{','.join(asked)}")
+    return ["ssh", *_words(parent, options), "true"]
+
+
+def _words(parent: Parent, options: Sequence[str]) -> list[str]:
     settings = [word for option in options for word in ("-o", option)]
     user = ["-l", parent.user] if parent.user is not None else []
-    return ["ssh", *settings, "-p", str(parent.port), *user, "--", parent.host, "true"]
+    return [*settings, "-p", str(parent.port), *user, "--", parent.host]
 
 
 def _quoted(path: Path) -> str:

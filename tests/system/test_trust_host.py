@@ -89,10 +89,12 @@ def test_D3_D4_a_server_that_is_away_or_silent_is_TEMP(site: Site) -> None:
 
 
 def test_D21_the_known_type_of_key_is_asked_for(site: Site, make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
-    """Else a server with a new key of a better type would seem changed."""
+    """Else a server with a new key of a better type would seem changed. One that this ssh does not know is no trouble."""
     server = make_sshd()
     parent = f"sftp://nobody@{HOST}:{server.port}/store"
     known = tmp_path / "known"
     place = f"[{HOST}]:{server.port}"
-    known.write_text(f"{place} ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAQQ==\n{place} {server.host_public_key}\n")
+    other = "AAAAB3NzaC1yc2EAAAADAQABAAAAQQ=="
+    keys = [*(f"{kind} {other}" for kind in ("ssh-rsa", "ssh-dss", "ssh-xyz")), server.host_public_key]
+    known.write_text("".join(f"{place} {key}\n" for key in keys))
     assert good(trust(site, "--parent", parent, "--known-hosts", known)).rows[0][2] == "trusted"
