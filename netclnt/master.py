@@ -72,7 +72,8 @@ def writing(master: Master) -> Iterator[Writing]:
     """Hold both locks, with an index and a HEAD that are up to the catalog's state."""
     with locked(master) as (state, head), _opened(master, state) as index:
         damages = Damages.load(master.state, identity=state.identity)
-        if head is None or not _holds(master, after=head.state.generation, until=state.generation):
+        restored = index.generation > state.generation  # catalog and store, from a backup: packs that came later are gone
+        if head is None or restored or not _holds(master, after=head.state.generation, until=state.generation):
             index.forget()
         published = master.catalog.published(after=index.generation, until=state.generation)
         catch_up(index, master.store, published, damages=damages)

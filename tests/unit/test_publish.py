@@ -5,6 +5,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -197,6 +198,17 @@ def test_E20_a_catalog_restored_from_a_backup_is_refused(world):
         assert (caught.value.catalog_generation, caught.value.store_generation) == (1, 9)
     assert world.store.files == before
     assert world.catalog.state().generation == 1
+
+
+def test_E20_an_index_that_is_ahead_of_a_restored_catalog_and_store_is_not_believed(world, tmp_path):
+    world.publish("debian", noise(1))
+    backup = deepcopy(world.catalog), dict(world.store.files)
+    world.publish("debian", noise(2))
+    world.catalog = backup[0]
+    world.store.files.clear()
+    world.store.files.update(backup[1])
+    assert world.publish("debian", noise(2)).bytes_new == 300_000
+    check_store(world, tmp_path)
 
 
 @pytest.mark.parametrize("index_is_there", [True, False])
