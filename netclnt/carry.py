@@ -100,8 +100,7 @@ class Carrier:
         """After a run that left nothing to do, whatever older runs left behind is of no use."""
         root, ledger = self._slave.root, self._slave.ledger
         for token in root.staged():
-            ledger.journal_clear(token)
-            root.discard(token)
+            self._slave.discard(token)
         kept = {kept.token for kept in ledger.kept(None)}
         for token in root.kept():
             if token not in kept:

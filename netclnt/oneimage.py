@@ -202,8 +202,7 @@ def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str,
         except ContentMismatch as error:
             text = f"{error.path or job.version.name} came together wrong, from right blocks; everything is fetched anew."
             job.observer(Warned("content-mismatch", text))
-            job.slave.ledger.journal_clear(manifest.digest)
-            job.slave.root.discard(manifest.digest)
+            job.slave.discard(manifest.digest)
         try:
             return _fill(job, manifest, Seeds([]), None)
         except ContentMismatch as error:
@@ -216,8 +215,7 @@ def _quarantined(job: Job, error: ContentMismatch) -> InQuarantine:
     problem = f"{error.path or 'it'} has SHA-256 {error.found}, not {error.expected}"
     entry = Quarantine(version.name, version.manifest, version.number, version.generation, since, problem)
     slave.ledger.quarantine(entry)
-    slave.ledger.journal_clear(version.manifest)
-    slave.root.discard(version.manifest)
+    slave.discard(version.manifest)
     return InQuarantine(version.name, version.number, since, problem)
 
 
@@ -300,8 +298,7 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
     if before and not _is_untouched(job, before, sealed):
         keep = None
     if keep is not None and keep in slave.root.kept():
-        slave.ledger.drop_kept(keep)
-        slave.root.drop(keep)
+        slave.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
     # A change behind the seal must show: only of the image itself counts how it looks at its place, as a directory may look
@@ -340,5 +337,4 @@ def _record(job: Job, facts: Mapping[str, Facts]) -> None:
         return old is None or kept.token != old.manifest, -kept.number
 
     for kept in sorted(slave.ledger.kept(version.name), key=newest_first)[slave.keep :]:
-        slave.ledger.drop_kept(kept.token)
-        slave.root.drop(kept.token)
+        slave.drop(kept.token)

@@ -76,7 +76,7 @@ def _kept(slave: Slave, old: Sequence[Kept]) -> Iterator[Removal]:
     known = {each.token for each in slave.ledger.kept()}
     for each in old:
         pruned = Pruned("kept", each.token, slave.root.kept_bytes(each.token), each.name, each.number)
-        yield pruned, partial(_drop, slave, each.token)
+        yield pruned, partial(slave.drop, each.token)
     for token in slave.root.kept():
         if token not in known:
             yield Pruned("kept", token, slave.root.kept_bytes(token)), partial(slave.root.drop, token)
@@ -84,7 +84,7 @@ def _kept(slave: Slave, old: Sequence[Kept]) -> Iterator[Removal]:
 
 def _staging(slave: Slave, tokens: Sequence[str]) -> Iterator[Removal]:
     for token in tokens:
-        yield Pruned("staging", token, slave.root.staged_bytes(token)), partial(_discard, slave, token)
+        yield Pruned("staging", token, slave.root.staged_bytes(token)), partial(slave.discard, token)
 
 
 def _caches(slave: Slave, old: Sequence[Kept], staged: Collection[str]) -> Iterator[Removal]:
@@ -100,13 +100,3 @@ def _caches(slave: Slave, old: Sequence[Kept], staged: Collection[str]) -> Itera
 def _remove(path: Path) -> None:
     with reported("remove", path):
         path.unlink(missing_ok=True)
-
-
-def _drop(slave: Slave, token: str) -> None:
-    slave.ledger.drop_kept(token)
-    slave.root.drop(token)
-
-
-def _discard(slave: Slave, token: str) -> None:
-    slave.ledger.journal_clear(token)
-    slave.root.discard(token)

@@ -43,23 +43,13 @@ def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str) -> bool:
 def _kept(slave: Slave, wanted: Callable[[str], bool]) -> Iterator[_Spare]:
     for kept in slave.ledger.kept():
         if wanted(kept.name):
-            yield _Spare(_size(slave, kept.manifest), partial(_drop, slave, kept.token))
+            yield _Spare(_size(slave, kept.manifest), partial(slave.drop, kept.token))
 
 
 def _staged(slave: Slave, digest: str) -> Iterator[_Spare]:
     for token in slave.root.staged():
         if token != digest:
-            yield _Spare(_size(slave, token), partial(_discard, slave, token))
-
-
-def _drop(slave: Slave, token: str) -> None:
-    slave.ledger.drop_kept(token)  # first, so that the ledger never claims what is gone
-    slave.root.drop(token)
-
-
-def _discard(slave: Slave, token: str) -> None:
-    slave.ledger.journal_clear(token)
-    slave.root.discard(token)
+            yield _Spare(_size(slave, token), partial(slave.discard, token))
 
 
 def _size(slave: Slave, digest: str) -> int:

@@ -53,3 +53,13 @@ class Slave:
         """Changes with everything that decides what this slave should hold; ``pinned`` are the names of pinned images."""
         facts = (self.selection.patterns, self.channel, self.root_path, *pinned)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    def drop(self, token: str) -> None:
+        """Remove a kept version; from the ledger first, so that it never claims what is gone."""
+        self.ledger.drop_kept(token)
+        self.root.drop(token)
+
+    def discard(self, token: str) -> None:
+        """Remove a staging area; its journal first, so that it never vouches for what the next area does not hold."""
+        self.ledger.journal_clear(token)
+        self.root.discard(token)
