@@ -37,7 +37,12 @@ class Recorded:
     def begin(self) -> None:
         """Record the run. Behind one that never ended, the ledger is read through first: raises LedgerDamaged."""
         self._begun = True
-        if not self._ledger.start_run(self._session.run_id, self._session.command, self._session.started):
+        try:
+            clean = self._ledger.start_run(self._session.run_id, self._session.command, self._session.started)
+        except LedgerBusy:
+            self._begun = False  # or else its end would wait as long once more
+            raise
+        if not clean:
             self._ledger.check()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
