@@ -91,10 +91,11 @@ def _login_refused(error: e.LoginRefused) -> Words:
 
 
 def _unreachable(error: e.Unreachable) -> Words:
-    return (
-        f"The {safe(error.what)} at {safe(error.address)} cannot be reached: {safe(error.cause)}.",
-        "try again later; if it stays so, check name, port and firewall",
-    )
+    sentence = f"The {safe(error.what)} at {safe(error.address)} cannot be reached: {safe(error.cause)}."
+    kind, _, path = safe(error.address).partition(":")
+    if kind == "sqlite":
+        return sentence, f"look at it: ls -l {path}; if it is lost, on the master: netclnt init master --recover"
+    return sentence, "try again later; if it stays so, check name, port and firewall"
 
 
 def _damaged(error: e.Damaged) -> Words:

@@ -75,3 +75,10 @@ def test_too_little_memory_is_said_as_such():
 def test_all_config_problems_stand_one_a_line():
     told = explain(errors.ConfigInvalid(path="/c", problems=(("slave.a", "is wrong"), ("slave.b", "is missing"))))
     assert told.sentence.split("\n") == ["2 problems in the config /c:", "  slave.a is wrong", "  slave.b is missing"]
+
+
+def test_what_to_type_for_a_catalog_away_depends_on_whether_it_is_a_file():
+    hints = [explain(errors.Unreachable("catalog", address, "gone")).hint for address in ("sqlite:/var/c.sqlite", "odbc:DSN=x")]
+    assert "ls -l /var/c.sqlite" in hints[0]
+    assert "netclnt init master --recover" in hints[0]
+    assert "firewall" in hints[1]
