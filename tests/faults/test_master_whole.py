@@ -108,6 +108,9 @@ def test_a_damaged_pack_is_exit_7_and_publishing_again_heals_it(make_site: MakeS
     assert digest(site.root / "image") == digest(site.source / "image")
     assert site.master("verify", "--store", "--subset", "1/0").code == 2
     assert good(site.master("verify", "--store", "--subset", "2/3")).out == ""
+    told = site.master("--json", "verify", "--store", "--subset", "5%").one("subset")["subset"]
+    assert told.startswith("5%:")
+    assert site.master("--json", "verify", "--store", "--subset", told).one("subset")["subset"] == told
 
 
 # --- the catalog is lost

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
 from netclnt.cli import edges
@@ -12,24 +10,15 @@ from netclnt.cli.commands.verify_store import verify_store
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
 from netclnt.cli.session import Session
-from netclnt.cli.show import Column, Record
+from netclnt.cli.verifying import COLUMNS, part, problem, records
 from netclnt.config import SlaveConfig
-from netclnt.errors import BadArgument, Damaged, ExitCode, outcome
+from netclnt.errors import BadArgument, Damaged, ExitCode
 from netclnt.events import Failed, Warned
+from netclnt.outcome import outcome
 from netclnt.selection import Selection
 from netclnt.slave import Slave
-from netclnt.subset import WHOLE, Subset, parse_subset
 from netclnt.sync import sync
 from netclnt.verify import Verdict, verify
-
-COLUMNS = (
-    Column("image", "image"),
-    Column("version", "version", "number"),
-    Column("path", "path"),
-    Column("offset", "offset", "number"),
-    Column("length", "length", "number"),
-    Column("problem", "problem"),
-)
 
 
 @declare(
@@ -67,43 +56,30 @@ def command(
     if store:
         if patterns or from_file is not None or repair or sha256:
             raise BadArgument(argument="--store", problem="checks all of the store, by its blocks", hint="netclnt verify --store")
-        return verify_store(session, subset=parse_subset(subset or "1/1"), **flags)
+        return verify_store(session, subset=subset, **flags)
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
-    part = _part(session, subset)
+    checked = part(session, subset)
     with edges.open_slave(config, session) as slave, Recorded(session, slave.ledger) as recorded:
         recorded.begin()
         slave.ledger.check()
-        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe, sha256=sha256, subset=part))
+        verdicts = list(verify(slave, selection or Selection(), observer=recorded.observe, sha256=sha256, subset=checked))
         for verdict in verdicts:
             if verdict.changed:
                 text = f"{verdict.name} changed while it was read: nothing can be said of it now."
                 recorded.observe(Warned("changed-meanwhile", text))
         if selection:
             refuse_nothing(selection, len(verdicts))
-        session.view.table("damage", COLUMNS, _records(verdicts))
+        session.view.table("damage", COLUMNS, records(verdicts))
         damaged = [verdict for verdict in verdicts if verdict.damage]
         code = _repair(slave, damaged, recorded) if repair and damaged else _told(damaged, recorded)
-        recorded.end(code, generation=0, images_changed=0, message="" if part.whole else f"subset {part}")
+        recorded.end(code, generation=0, images_changed=0, message="" if checked.whole else f"subset {checked}")
     return code
-
-
-def _part(session: Session, text: str | None) -> Subset:
-    """What is to be checked; told, with its seed, where that is not all."""
-    if text is None:
-        return WHOLE
-    part = parse_subset(text)
-    session.view.result("subset", {"subset": str(part)}, [])
-    session.view.note(f"checking {part}")
-    return part
 
 
 def _told(damaged: list[Verdict], recorded: Recorded) -> ExitCode:
     for verdict in damaged:
-        first = verdict.damage[0]
-        more = f", and {len(verdict.damage) - 1} more" if len(verdict.damage) > 1 else ""
-        place = f"{first.path or verdict.name} at {first.offset}" if first.length else first.path or verdict.name
-        recorded.observe(Failed(verdict.name, Damaged("image", verdict.name, f"{place}: {first.problem}{more}")))
+        recorded.observe(Failed(verdict.name, Damaged("image", verdict.name, problem(verdict))))
     return ExitCode.INTEGRITY if damaged else ExitCode.OK
 
 
@@ -114,16 +90,3 @@ def _repair(slave: Slave, damaged: list[Verdict], recorded: Recorded) -> ExitCod
     left = {held.name for held in slave.ledger.held() if held.damaged}
     still = _told([verdict for verdict in damaged if verdict.name in left], recorded)
     return outcome(whole_run=[result.exit_code, still])
-
-
-def _records(verdicts: list[Verdict]) -> Iterator[Record]:
-    for verdict in verdicts:
-        for damage in verdict.damage:
-            yield {
-                "image": verdict.name,
-                "version": verdict.version,
-                "path": damage.path,
-                "offset": damage.offset,
-                "length": damage.length,
-                "problem": damage.problem,
-            }
