@@ -254,7 +254,12 @@ def _word(value: object) -> str:
 
 def _key(row: Sequence[object]) -> tuple[str, object]:
     number_said = row[_VERSION_AT]
-    return text(row[0]), number_said if isinstance(number_said, int) else repr(number_said)[:80]
+    return _spelled(row[0]), number_said if isinstance(number_said, int) else repr(number_said)[:80]
+
+
+def _spelled(name: object) -> str:
+    """What a version is refused by: its name, with backslashes, which no name has, where that is not UTF-8."""
+    return text(name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name)
 
 
 def _version(group: list[Sequence[object]]) -> Version:

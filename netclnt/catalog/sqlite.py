@@ -85,6 +85,7 @@ class SqliteConnector(Connector):
         if self._raw is None:
             uri = f"file:{quote(str(self._path.absolute()))}?mode={self._mode}"
             raw = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            raw.text_factory = _text
             try:
                 if self._untrusted:
                     _harden(raw)
@@ -115,9 +116,15 @@ def translate(code: int, cause: str, address: str) -> NetclntError:
         return StorageFailed(action="write", path=address, errno=numbers.get(code, errno.EIO), cause=cause)
     if cause.startswith(("no such table", "no such column")):
         return Incompatible(what="catalog schema", found=cause, supported=str(SCHEMA_VERSION))
-    if "decode to UTF-8" in cause:
-        return ForbiddenValue(what="text in the catalog", value=cause[:80], rule="UTF-8")
     return LineBroken(what="catalog", address=address, cause=cause)
+
+
+def _text(stored: bytes) -> str | bytes:
+    """Text; as bytes where it is not UTF-8, so that whoever reads the row refuses that, and not the whole answer with it."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _harden(raw: sqlite3.Connection) -> None:

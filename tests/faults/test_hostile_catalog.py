@@ -36,7 +36,7 @@ from netclnt.manifest import BlockPage, EntryPage, Head, encode_head, manifest_p
 from netclnt.memory.source import MemorySource
 from netclnt.pack import compress
 from netclnt.result import Result
-from netclnt.rows import VERSION
+from netclnt.rows import IMAGE, VERSION
 from netclnt.selection import Selection
 from netclnt.sync import sync
 from tests.support.amount import amount
@@ -257,7 +257,7 @@ STRUCTURE = ("image", "name_key", "name_hash", "twin_hash")
 
 @pytest.mark.timeout(1800)
 @settings(max_examples=settings.default.max_examples // 3)
-@given(change=st.sampled_from([each for each in ALONE if each.column not in STRUCTURE and not isinstance(each.value, bytes)]))
+@given(change=st.sampled_from([each for each in ALONE if each.column not in STRUCTURE]))
 def test_F1_F10_P9_one_hostile_row_costs_the_others_nothing(template: Template, change: Rewriting) -> None:
     with jail(template) as inside:
         inside.rewrite(change)
@@ -274,19 +274,43 @@ def test_F_TRUST_names_that_no_image_may_have(template: Template, group: str) ->
     for name in NAMES[group]:
         with jail(template) as inside:
             inside.rewrite(Rewriting("nc_image", "name", name))
-            if isinstance(name, bytes):  # what cannot be named cannot be told from what is gone: the whole offer is refused
-                with pytest.raises(TrustError):
-                    inside.sync()
-                continue
             result = inside.sync()
             assert result.exit_code is ExitCode.TRUST, name
-            assert name in inside.refused
-            bystander = "os/tree/etc/hostname" if name.lower().startswith("good") else "good"
+            told = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
+            assert told in inside.refused
+            bystander = "os/tree/etc/hostname" if told.lower().startswith("good") else "good"
             assert inside.live(bystander) is not None, name
             assert inside.live("bad") is None
             inside.rewrite(Rewriting("nc_image", "name", "bad"))
             assert inside.sync().exit_code is ExitCode.OK  # nothing was poisoned for good
             assert {name: inside.live(name) for name in template.data} == template.data
+
+
+TEXT_COLUMNS = [(table.name, name) for table in (IMAGE, VERSION) for name, kind in table.columns if kind.startswith("VARCHAR")]
+
+
+@pytest.mark.parametrize(("table", "column"), [each for each in TEXT_COLUMNS if each[1] not in STRUCTURE])
+@pytest.mark.parametrize("toc", [False, True])
+def test_F2_text_that_is_no_UTF_8_costs_one_image(template: Template, table: str, column: str, toc: bool) -> None:
+    """As one flipped bit in a SQLite file makes it."""
+    with jail(template) as inside:
+        inside.rewrite(lambda raw: raw.execute(f"UPDATE {table} SET {column} = CAST(x'62e164' AS TEXT) WHERE image = 2"))
+        assert inside.sync(toc=toc).exit_code is ExitCode.TRUST
+        assert list(inside.refused) == ["b\\xe1d" if column == "name" else "bad"]
+        assert inside.live("bad") is None
+        assert inside.live("good") == template.data["good"]
+
+
+def test_P11_a_row_that_is_gone_makes_no_smaller_offer(template: Template) -> None:
+    """The promotion stands: without the version's row it is refused by its name; without the image's nobody knows what it was of,
+    and the whole offer is refused."""
+    with jail(template) as inside:
+        inside.rewrite(lambda raw: raw.execute("DELETE FROM nc_version WHERE image = 2"))
+        assert inside.sync().exit_code is ExitCode.TRUST
+        assert list(inside.refused) == ["bad"]
+        inside.rewrite(lambda raw: raw.execute("DELETE FROM nc_image WHERE image = 2"))
+        with pytest.raises(TrustError):
+            inside.sync()
 
 
 @pytest.mark.parametrize("name", HARMLESS)
