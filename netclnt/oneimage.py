@@ -317,18 +317,8 @@ def _record(job: Job, facts: Mapping[str, Facts]) -> None:
     """Tell the ledger what is kept of what was shown before, and what is shown."""
     slave, version = job.slave, job.version
     old = slave.ledger.get(version.name)
-    held = Held(
-        name=version.name,
-        kind=version.kind,
-        number=version.number,
-        manifest=version.manifest,
-        tree=version.tree,
-        size=version.size,
-        sha256=version.sha256,
-        generation=job.state.generation,
-        shown_at=slave.now(),
-        pinned=old is not None and old.pinned,
-    )
+    pinned = old is not None and old.pinned
+    held = Held.of(version, generation=job.state.generation, shown_at=slave.now(), pinned=pinned)
     if old is not None and old.manifest in slave.root.kept():
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest, slave.now())
     slave.ledger.record(held, facts)

@@ -68,7 +68,8 @@ class _Content:
         if not facts:
             return False
         self._slave.root.secure(version.name)
-        self._slave.ledger.record(_held(self._slave, version, state), facts)
+        held = Held.of(version, generation=state.generation, shown_at=self._slave.now())
+        self._slave.ledger.record(held, facts)
         observer(ImageDone(version.name, version.number, "recorded", 0, 0, self._slave.monotonic() - began))
         return True
 
@@ -83,17 +84,3 @@ class _Content:
             if len(found) == len(manifest.entries) and all(found[path].size == size for path, size in sizes.items()):
                 return facts_if_whole(self._slave.root, version.name, manifest.entries)
         return None
-
-
-def _held(slave: Slave, version: Version, state: CatalogState) -> Held:
-    return Held(
-        name=version.name,
-        kind=version.kind,
-        number=version.number,
-        manifest=version.manifest,
-        tree=version.tree,
-        size=version.size,
-        sha256=version.sha256,
-        generation=state.generation,
-        shown_at=slave.now(),
-    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from netclnt.errors import ForbiddenValue
-from netclnt.model import GENERATION_MAX, NUMBER_MAX, SIZE_MAX, Kind, check_hex, check_range, check_text
+from netclnt.model import GENERATION_MAX, NUMBER_MAX, SIZE_MAX, Kind, Version, check_hex, check_range, check_text
 from netclnt.naming import check_name, check_token
 
 
@@ -58,6 +59,22 @@ class Held:
         check_hex("SHA-256", self.sha256, 0 if self.tree else 64)
         check_range("generation", self.generation, 0, GENERATION_MAX)
         check_text("time", self.shown_at, 40)
+
+    @classmethod
+    def of(cls, version: Version, *, generation: int, shown_at: str, pinned: bool = False) -> Self:
+        """A version of the catalog that lies at its place."""
+        return cls(
+            name=version.name,
+            kind=version.kind,
+            number=version.number,
+            manifest=version.manifest,
+            tree=version.tree,
+            size=version.size,
+            sha256=version.sha256,
+            generation=generation,
+            shown_at=shown_at,
+            pinned=pinned,
+        )
 
 
 @dataclass(frozen=True, slots=True)
