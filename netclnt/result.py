@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netclnt.errors import ExitCode, NetclntError, outcome
+from netclnt.errors import ExitCode, NetclntError
+from netclnt.outcome import outcome
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ from typing import Self
 from netclnt.cli.errors import explain
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
-from netclnt.errors import ExitCode, LedgerBusy, LedgerDamaged, Locked, NetclntError, outcome
+from netclnt.errors import ExitCode, LedgerBusy, LedgerDamaged, Locked, NetclntError
 from netclnt.events import Event, Summed
 from netclnt.ledger import Ledger
+from netclnt.outcome import outcome
 
 
 class Recorded:

@@ -17,7 +17,8 @@ from netclnt.cli.output import OutputClosed, failure, silence_stdout, standard
 from netclnt.cli.parser import Globals
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
-from netclnt.errors import ExitCode, outcome
+from netclnt.errors import ExitCode
+from netclnt.outcome import outcome
 
 
 def run(options: Globals, command: str, body: Callable[[Session], ExitCode | None]) -> int:

@@ -13,8 +13,9 @@ from netclnt.cli.errors import Explained, explain
 from netclnt.cli.meter import Meter
 from netclnt.cli.output import Output
 from netclnt.cli.show import Column, Record, now
-from netclnt.errors import ExitCode, StorageFailed, outcome
+from netclnt.errors import ExitCode, StorageFailed
 from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Warned
+from netclnt.outcome import outcome
 
 _TYPES: dict[type[Event], str] = {
     Catalog: "catalog",

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from netclnt.errors import ExitCode, outcome
+from netclnt.errors import ExitCode
+from netclnt.outcome import outcome
 
 ORDER = [
     "INTERRUPT",

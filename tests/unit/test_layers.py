@@ -18,13 +18,13 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "netclnt"
 
 LAYERS = {
-    "words": ["errors", "model", "naming", "events", "protocols"],
+    "words": ["errors", "outcome", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "pagedeltas", "subset"),
-        *("backoff", "callthread"),
+        *("backoff", "callthread", "slot"),
     ],
-    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory"],
+    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify"],
     "work": [
         *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),

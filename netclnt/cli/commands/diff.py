@@ -13,9 +13,10 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import SlaveConfig
 from netclnt.diff import Change
-from netclnt.errors import ExitCode, outcome
+from netclnt.errors import ExitCode
 from netclnt.events import Changed, Event, Failed
 from netclnt.offer import Questions, look_at_offer
+from netclnt.outcome import outcome
 
 COLUMNS = (
     Column("action", "action"),

@@ -14,7 +14,8 @@ from netclnt.cli.show import Column, Record
 from netclnt.cli.text import human_bytes, safe
 from netclnt.config import SlaveConfig, duration
 from netclnt.doctor import Finding, Found, Result, examine
-from netclnt.errors import BadArgument, ExitCode, outcome
+from netclnt.errors import BadArgument, ExitCode
+from netclnt.outcome import outcome
 
 COLUMNS = (
     Column("role", "role"),
