@@ -1,5 +1,6 @@
 """The config: TOML text, environment and flags in, checked frozen values out. No file is read or written here."""
 
+from netclnt.config.key import REQUIRED, Key, Shape
 from netclnt.config.readers import duration
 from netclnt.config.resolve import (
     TABLES,
@@ -15,7 +16,7 @@ from netclnt.config.resolve import (
     salvage,
     salvage_tables,
 )
-from netclnt.config.tables import REQUIRED, Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
+from netclnt.config.tables import Config, MasterConfig, SlaveConfig, Table, keys
 
 __all__ = [
     "REQUIRED",

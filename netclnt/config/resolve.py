@@ -11,8 +11,9 @@ from os.path import normpath
 from pathlib import Path
 from typing import TypeVar
 
+from netclnt.config.key import REQUIRED, Key, Shape
 from netclnt.config.readers import Unfit
-from netclnt.config.tables import REQUIRED, Config, Key, MasterConfig, Shape, SlaveConfig, Table, keys
+from netclnt.config.tables import Config, MasterConfig, SlaveConfig, Table, keys
 from netclnt.errors import ConfigInvalid, ConfigMissing
 
 T = TypeVar("T", bound=Table)

@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from netclnt.config import readers
+from netclnt.config.key import Key, Shape
 from netclnt.model import DEFAULT_CHANNEL
-
-REQUIRED = object()
-"""In place of a default: the key must be given."""
-
-
-class Shape(Enum):
-    """How a key's value is given as text, by a flag or the environment."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    FLAG = "flag"
-    PATH = "path"
-    CONN = "conn"
-    TEXTS = "texts"
-    PATHS = "paths"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a table. ``about`` says what it does and in which unit; ``metavar`` stands for its value in help texts;
-    ``example`` (as TOML holds it) stands in a written config where there is no default."""
-
-    name: str
-    about: str
-    read: readers.Reader
-    default: object = REQUIRED
-    shape: Shape = Shape.TEXT
-    metavar: str = "TEXT"
-    example: object = None
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment."""
-        return "NETCLNT_" + self.name.upper()
 
 
 class Table(Protocol):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import tomli_w
 
-from netclnt.config.tables import REQUIRED, Key, Table, keys
+from netclnt.config.key import REQUIRED, Key
+from netclnt.config.tables import Table, keys
 
 _WIDTH = 100
 _HEADER = re.compile(r"^[ \t]*\[\[?[ \t]*([A-Za-z0-9_-]+)", re.ASCII | re.MULTILINE)

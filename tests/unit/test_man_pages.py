@@ -10,7 +10,7 @@ import click
 import pytest
 
 from netclnt.cli.show_json import _TYPES
-from netclnt.config.tables import REQUIRED, Key, MasterConfig, SlaveConfig, Table, keys
+from netclnt.config import REQUIRED, Key, MasterConfig, SlaveConfig, Table, keys
 from netclnt.config.text import _value
 from netclnt.errors import ExitCode
 from netclnt.events import Event, Progressed
