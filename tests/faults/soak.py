@@ -37,6 +37,9 @@ from tests.support.sshd import Sshd, start
 
 IMAGE = 3 << 20
 ROOM_MEGABYTES = 64
+SYNC_SECONDS = 0.4
+"""About what a sync takes here: a fault that comes later than that hits nothing."""
+
 WARM = 4
 """Rounds of settling before anything is compared: until then caches and modules are loaded."""
 
@@ -90,10 +93,12 @@ class Soak:
     def run(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         rounds = 0
+        turns: list[Callable[[], None]] = []
         while time.monotonic() < until or len(self.usages) <= WARM:
             rounds += 1
             self.publish(rounds)
-            fault = self.source.choice(self.kinds())
+            turns = turns or self.source.sample(self.kinds(), len(self.kinds()))  # each, before any comes again
+            fault = turns.pop()
             self.faults[fault.__name__] += 1
             fault()
             self.watch.look()
@@ -133,18 +138,19 @@ class Soak:
             self.site.publish(tree)
         self.watch.begin()
 
-    def sync(self) -> None:
-        """In this process, by the very words of an admin."""
+    def sync(self) -> int:
+        """In this process, by the very words of an admin; returns how it ended."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             code = main(["--config", str(self.site.config("slave")), "--json", "sync"])
         checked(Run(code, out.getvalue(), err.getvalue()), None)
         self.codes[code] += 1
+        return code
 
     # --- faults, each with a sync in it
 
     def none(self) -> None:
-        self.sync()
+        assert self.sync() == 0, "without a fault"
 
     def cut(self) -> None:
         with self.later(self.line.cut):
@@ -156,7 +162,7 @@ class Soak:
         self.line.flip_after(1 << 60)
 
     def reset(self) -> None:
-        self.line.reset_each(self.source.randrange(10_000, 1_000_000))
+        self.line.reset_each(self.source.randrange(10_000, 200_000))
         self.sync()
         self.line.reset_each(None)
 
@@ -172,8 +178,8 @@ class Soak:
         self.codes[-signal.SIGKILL] += 1
 
     def corrupt(self) -> None:
-        """A pack with a wrong byte, which is right again afterwards."""
-        pack = self.source.choice(sorted((self.site.store / "packs").rglob("*.pack")))
+        """A wrong byte in the pack of what was just published, which is right again afterwards."""
+        pack = max((self.site.store / "packs").rglob("*.pack"), key=lambda each: each.stat().st_mtime_ns)
         whole = pack.read_bytes()
         at = self.source.randrange(16, len(whole))
         pack.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
@@ -192,7 +198,7 @@ class Soak:
 
     @contextmanager
     def later(self, action: Callable[[], None]) -> Iterator[None]:
-        timer = threading.Timer(self.source.uniform(0.05, 1.0), action)
+        timer = threading.Timer(self.source.uniform(0.05, SYNC_SECONDS), action)
         timer.start()
         try:
             yield

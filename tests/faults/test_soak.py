@@ -20,6 +20,7 @@ def test_M3_a_short_soak_stays_flat(tmp_path: Path, request: pytest.FixtureReque
         found.run(amount(request, 10, 1800))
         request.node.user_properties.append(("runs", sum(found.codes.values())))
     assert found.growth() == [], f"seed {seed}"
+    assert set(found.faults) == {kind.__name__ for kind in found.kinds()}
     assert 0 in found.codes
 
 
