@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from netclnt.cli.text import human_bytes, safe
-from netclnt.events import Progressed
+from netclnt.events import Planned, Progressed
 
 _WINDOW = 10.0
 
@@ -19,6 +19,11 @@ class Meter:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque()
         self.last: Progressed | None = None
+        self._planned: Planned | None = None
+
+    def plan(self, event: Planned) -> None:
+        """What comes next; on a thin line it takes minutes until the first of it is done."""
+        self._planned = event
 
     def update(self, event: Progressed) -> None:
         if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
@@ -29,6 +34,7 @@ class Meter:
         if not self._samples or now - self._samples[-1][0] >= _WINDOW / 100:
             self._samples.append((now, event.bytes_done))
         self.last = event
+        self._planned = None
 
     @property
     def rate(self) -> float:
@@ -57,10 +63,16 @@ class Meter:
 
     def line(self) -> str:
         """One line that says where the work is. Takes no lock: a signal handler calls it."""
-        event = self.last
+        event, planned = self.last, self._planned
+        if planned is not None:
+            return plan_line(planned)
         if event is None:
             return "starting"
         return (
             f"{safe(event.stage)} {safe(event.image)}: {self.amount()}, "
             f"{human_bytes(self.rate)}/s, {human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
         )
+
+
+def plan_line(event: Planned) -> str:
+    return f"{safe(event.image)}: {human_bytes(event.bytes_fetch)} to fetch, {human_bytes(event.bytes_reuse)} to reuse"

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Literal, Protocol, TextIO
 
 from netclnt.cli.errors import Explained, explain
-from netclnt.cli.meter import Meter
+from netclnt.cli.meter import Meter, plan_line
 from netclnt.cli.output import Output
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
@@ -108,6 +108,8 @@ class TextView:
 
     def observe(self, event: Event) -> None:
         with self.lock:
+            if isinstance(event, Planned):
+                self.meter.plan(event)
             if isinstance(event, Progressed):
                 self.meter.update(event)
                 self._progress()
@@ -192,8 +194,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return f"catalog: generation {generation}, {counted(images, 'image')}"
         case Changed(image=image, action=action, from_version=old, to_version=new) if verbose:
             return f"{safe(image)}: {safe(action)}, version {plain(old) or '-'} to {plain(new) or '-'}"
-        case Planned(image=image) if verbose:
-            return f"{safe(image)}: {human_bytes(event.bytes_fetch)} to fetch, {human_bytes(event.bytes_reuse)} to reuse"
+        case Planned() if verbose:
+            return plan_line(event)
     return ""
 
 

@@ -46,6 +46,8 @@ class JsonView:
 
     def observe(self, event: Event) -> None:
         with self.lock:
+            if isinstance(event, Planned):
+                self.meter.plan(event)
             if isinstance(event, Progressed):
                 self._progress(event)
             elif isinstance(event, Failed):

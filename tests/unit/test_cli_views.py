@@ -192,3 +192,14 @@ def test_another_run_is_silent_under_quiet(code):
 
     view.failed(explain(Locked("/r", "pid 1") if code == "Locked" else NoSuchImage("x")))
     assert bool(output.stderr.getvalue()) is (code == "other")
+
+
+@pytest.mark.parametrize("options", [{"json": True}, {}, {"quiet": True}])
+def test_L10_the_status_tells_what_is_planned_until_some_of_it_is_done(options):
+    view, _ = opened(**options)
+    assert view.status() == "starting"
+    for image in ("a", "b"):
+        view.observe(Planned(image, 1000, 2000, 3000, 4, None))
+        assert view.status() == f"{image}: 1.00 kB to fetch, 2.00 kB to reuse"
+        view.observe(Progressed("fetch", image, 10, 30, 5, 5))
+        assert view.status().startswith(f"fetch {image}: 10 B of 30 B")
