@@ -16,7 +16,11 @@ T = TypeVar("T")
 
 
 class Overdue(Exception):
-    """The call took longer than agreed, or is still under way since a wait for it was broken off."""
+    """The call took longer than ``seconds``, or an earlier one is still under way since the wait for it was broken off."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class CallThread:
@@ -32,13 +36,13 @@ class CallThread:
     def call(self, work: Callable[[], T], *, seconds: float) -> T:
         """What ``work`` returns or raises. Raises Overdue; from then on the thread takes no more calls."""
         if self._under_way:
-            raise Overdue
+            raise Overdue(0)
         self._under_way = True  # and so it stays if a signal's handler raises while we wait
         self._calls.put(work)
         try:
             answer, error = self._answers.get(timeout=seconds)
         except Empty:
-            raise Overdue from None
+            raise Overdue(seconds) from None
         self._under_way = False
         if error is not None:
             raise error

@@ -111,9 +111,9 @@ class OdbcConnector(Connector):
             yield
         except UnicodeError as error:
             raise ForbiddenValue(what="text in the catalog", value=type(error).__name__, rule="valid Unicode") from None
-        except Overdue:
+        except Overdue as error:
             self.close()
-            raise self._silent(self._patience.query if self._heard else self._patience.timeout) from None
+            raise self._silent(error.seconds) from None
         except self.foreign as error:
             translated = self._translate(*self._facts(error))
             if isinstance(translated, LineBroken | DeadlinePassed) and not isinstance(translated, Contended):
@@ -191,9 +191,9 @@ class OdbcConnector(Connector):
         try:
             self._engine = driver.call(lambda raw: raw.getinfo(pyodbc.SQL_DBMS_NAME), seconds=login + _LATE)
             self._limit(driver, pyodbc.Error)
-        except Overdue:
+        except Overdue as error:
             driver.close(seconds=0)
-            raise self._silent(login) from None
+            raise self._silent(error.seconds) from None
         except pyodbc.Error as error:
             driver.close(seconds=login)
             raise self._translate_login(*self._facts(error)) from None

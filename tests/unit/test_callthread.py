@@ -21,8 +21,9 @@ def test_a_call_gives_what_it_returns_or_raises() -> None:
 def test_P9_a_call_that_stands_still_is_left_alone_and_takes_its_farewell_later() -> None:
     go_on, ended, second = threading.Event(), threading.Event(), threading.Event()
     thread = CallThread(ended.set)
-    with pytest.raises(Overdue):
+    with pytest.raises(Overdue) as caught:
         thread.call(go_on.wait, seconds=0.01)
+    assert caught.value.seconds == 0.01
     with pytest.raises(Overdue):
         thread.call(second.set, seconds=20)
     thread.end(seconds=20)
