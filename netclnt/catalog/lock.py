@@ -46,9 +46,9 @@ class WriterLock:
 
     def check(self) -> None:
         """Raise Locked if another writer has taken over."""
-        token, holder, *_ = self._read()
+        token, holder, *_ = _row(self._connector)
         if token != self._token:
-            raise Locked(path=self._connector.address, holder=text(holder))
+            raise Locked(path=self._connector.address, holder=holder)
 
     def release(self) -> None:
         """Raises nothing: what was written is written, and a lock that stays is taken over later."""
@@ -64,19 +64,13 @@ class WriterLock:
         with self._connector.transaction():
             # the row is locked by writing to it before it is read: two contenders see each other
             self._connector.change("UPDATE nc_lock SET row_id = row_id")
-            token, holder, host, boot, process, alive = self._read()
-            if token and not _dead(text(host), text(boot), number(process), number(alive)):
-                raise Locked(path=self._connector.address, holder=text(holder))
+            token, holder, host, boot, process, alive = _row(self._connector)
+            if token and not _dead(host, boot, process, alive):
+                raise Locked(path=self._connector.address, holder=holder)
             self._connector.change(
                 "UPDATE nc_lock SET token = ?, holder = ?, host = ?, boot = ?, process = ?, alive = ?",
                 (self._token, self._holder, socket.gethostname(), _boot(), os.getpid(), int(time.time())),
             )
-
-    def _read(self) -> tuple[object, ...]:
-        rows = list(self._connector.select("SELECT token, holder, host, boot, process, alive FROM nc_lock"))
-        if len(rows) != 1:
-            raise Incompatible(what="catalog schema", found=f"{len(rows)} lock rows", supported=str(SCHEMA_VERSION))
-        return (text(rows[0][0]), *rows[0][1:])
 
     def _beat(self) -> None:
         connector = self._connector.clone()
@@ -91,11 +85,16 @@ class WriterLock:
 
 def current_writer(connector: Connector) -> tuple[str, bool] | None:
     """Who holds the lock, in its own words, and whether it counts as dead; None for nobody. Only looks."""
+    token, holder, host, boot, process, alive = _row(connector)
+    return (holder, _dead(host, boot, process, alive)) if token else None
+
+
+def _row(connector: Connector) -> tuple[str, str, str, str, int, int]:
     rows = list(connector.select("SELECT token, holder, host, boot, process, alive FROM nc_lock"))
-    if len(rows) != 1 or not text(rows[0][0]):
-        return None
-    _, holder, host, boot, process, alive = rows[0]
-    return text(holder), _dead(text(host), text(boot), number(process), number(alive))
+    if len(rows) != 1:
+        raise Incompatible(what="catalog schema", found=f"{len(rows)} lock rows", supported=str(SCHEMA_VERSION))
+    token, holder, host, boot, process, alive = rows[0]
+    return text(token), text(holder), text(host), text(boot), number(process), number(alive)
 
 
 def _dead(host: str, boot: str, process: int, alive: int) -> bool:
@@ -107,7 +106,7 @@ def _dead(host: str, boot: str, process: int, alive: int) -> bool:
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter: no process has such a number
         return False
     except PermissionError:
         return True
