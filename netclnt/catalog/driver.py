@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from netclnt.callthread import CallThread
+from netclnt.catalog.connection import Cursor
 
 T = TypeVar("T")
 
 
-class RawCursor(Protocol):
-    def fetchmany(self, size: int, /) -> Sequence[Iterable[object]]: ...
-
+class RawCursor(Cursor, Protocol):
     def nextset(self) -> bool: ...
-
-    def close(self) -> None: ...
 
 
 class Raw(Protocol):
