@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from tests.support.namespaces import Missing, long_line, narrow_line
 from tests.support.oracle import Oracle, oracle
 from tests.support.proxy import Proxy
 from tests.support.site import Site
-from tests.support.sshd import HOST, Sshd
+from tests.support.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
@@ -173,11 +172,7 @@ def test_D8_a_refused_banner_is_tried_again(transport: str, tmp_path: Path, make
     server = make_sshd(["MaxStartups 1:100:1"])
     (tmp_path / "HEAD").write_bytes(b"head")
     told: list[Event] = []
-    with ExitStack() as pending:
-        greeted = False
-        while not greeted:  # the look whether the server is up counts as one of its connections for some moments
-            first = pending.enter_context(socket.create_connection((HOST, server.port)))
-            greeted = first.recv(100).startswith(b"SSH-")
+    with server.occupied() as pending:
 
         def observe(event: Event) -> None:
             told.append(event)

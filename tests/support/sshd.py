@@ -77,6 +77,15 @@ class Sshd:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def occupied(self) -> contextlib.ExitStack:
+        """Holds, until it is closed, the one connection that a server with ``MaxStartups 1`` lets begin at a time."""
+        with contextlib.ExitStack() as pending:
+            greeted = False
+            while not greeted:  # the look whether the server is up counts as one of its connections for some moments
+                first = pending.enter_context(socket.create_connection((HOST, self.port)))
+                greeted = first.recv(100).startswith(b"SSH-")
+            return pending.pop_all()
+
     def stop(self) -> None:
         sessions = self.sessions()
         self.process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -176,36 +175,35 @@ def test_without_an_identity_the_users_own_key_is_tried(sshd, reach, transport, 
     assert head(reach(sshd, identity=None, known_hosts=None)) == b"head"
 
 
-def test_a_key_in_the_agent_is_used(sshd, reach, tmp_path, monkeypatch):
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """The user's agent; the user has no other keys."""
     socket_path = tmp_path / "agent"
     monkeypatch.setenv("HOME", str(tmp_path))
-    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as agent:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
+    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as process:
         try:
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
             while not socket_path.exists():
-                assert agent.poll() is None
-            subprocess.run(["ssh-add", "-q", sshd.identity], check=True)
-            assert head(reach(sshd, identity=None)) == b"head"
+                assert process.poll() is None
+            yield process
         finally:
-            agent.kill()
+            process.kill()
 
 
-def test_P9_an_agent_that_stands_still_is_one_that_is_not_there(sshd, reach, transport, tmp_path, monkeypatch):
-    socket_path = tmp_path / "agent"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as agent:
-        try:
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
-            while not socket_path.exists():
-                assert agent.poll() is None
-            agent.send_signal(signal.SIGSTOP)
-            with pytest.raises(LoginRefused if transport == "paramiko" else DeadlinePassed):
-                head(reach(sshd, identity=None, timeout=3))
-        finally:
-            agent.send_signal(signal.SIGCONT)  # what was asked of it is answered now, and forgotten
-            while [thread for thread in threading.enumerate() if thread.name == "netclnt-call"]:
-                time.sleep(0.01)
-            agent.kill()
+def test_a_key_in_the_agent_is_used(sshd, reach, agent):
+    subprocess.run(["ssh-add", "-q", sshd.identity], check=True)
+    assert head(reach(sshd, identity=None)) == b"head"
+
+
+def test_P9_an_agent_that_stands_still_is_one_that_is_not_there(sshd, reach, transport, agent):
+    agent.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(LoginRefused if transport == "paramiko" else DeadlinePassed):
+            head(reach(sshd, identity=None, timeout=3))
+    finally:
+        agent.send_signal(signal.SIGCONT)  # what was asked of it is answered now, and forgotten
+        while [thread for thread in threading.enumerate() if thread.name == "netclnt-call"]:
+            time.sleep(0.01)
 
 
 def test_P9_D24_a_resolver_that_stands_still_passes_the_deadline(sshd, reach, transport, monkeypatch):
@@ -277,13 +275,8 @@ def test_D8_refused_connections_mean_fewer(make_sshd, reach, store):
 
 def test_D8_a_banner_that_refuses_is_temporary(make_sshd, reach):
     server = make_sshd(["MaxStartups 1:100:1"])
-    with contextlib.ExitStack() as pending:
-        greeted = False
-        while not greeted:  # the look whether the server is up counts as one of its connections for some moments
-            first = pending.enter_context(socket.create_connection((HOST, server.port)))
-            greeted = first.recv(100).startswith(b"SSH-")
-        with pytest.raises(Unreachable):
-            head(reach(server))
+    with server.occupied(), pytest.raises(Unreachable):
+        head(reach(server))
 
 
 def test_nobody_listens(sshd, reach):
