@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from netclnt.damage import Damages
 from netclnt.dedup import StoreIndex, locate_anew
-from netclnt.errors import Damaged, SourceMissing, TrustError
 from netclnt.locations import Locations, encode_record
 from netclnt.manifest import manifest_path
 from netclnt.model import Blocks
 from netclnt.protocols import Store
-from netclnt.storedmanifest import StoredManifest
-
-_UNREADABLE = (Damaged, SourceMissing, TrustError)
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 
 
 def heal(damages: Damages, store: Store, index: StoreIndex) -> Damages:
@@ -45,7 +42,7 @@ def _healed(digest: str, head_bytes: int, damages: Damages, store: Store, index:
                     return False
                 record, changed = encode_record(found), True
             records.append(record)
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     if changed:
         manifest.put_records(records)
@@ -57,6 +54,6 @@ def _sound_record(manifest: StoredManifest, page: int, blocks: Blocks, damages: 
     try:
         record = manifest.record(page)
         locations: Locations = manifest.locations(page, blocks, record)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return None if any(frame in damages for frame in locations.frames) else record

@@ -12,7 +12,7 @@ from typing import IO
 
 from netclnt.damage import Damages
 from netclnt.dedup import RECORD, StoreIndex, catch_up
-from netclnt.errors import CatalogBehindStore, Damaged, ForeignMaster, NoSpace, SourceMissing, StorageFailed, TrustError
+from netclnt.errors import CatalogBehindStore, ForeignMaster, NoSpace, StorageFailed
 from netclnt.head import HEAD_PATH, StoreHead, decode_store_head, encode_store_head
 from netclnt.ingest import Ingested, Settings, ingest
 from netclnt.manifest import manifest_path
@@ -20,7 +20,7 @@ from netclnt.model import ID_BYTES, CatalogState
 from netclnt.pagedeltas import encode_page_deltas, page_deltas_path
 from netclnt.predecessor import Predecessor
 from netclnt.protocols import Catalog, Content, Store
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 from netclnt.unfinished import adopt
 
 EPOCH_PATH = ".epoch"
@@ -185,7 +185,7 @@ def store_content(
 
 def _put_page_deltas(store: Store, new: StoredManifest, before: tuple[str, int]) -> None:
     """Beside a manifest what makes it of the one before, if that is readable: nothing depends on it."""
-    with suppress(Damaged, SourceMissing, TrustError):
+    with suppress(*UNREADABLE):
         old = StoredManifest(store, *before)
         parts = encode_page_deltas(new.pages_by_kind(), old.pages_by_kind(), before=old.digest)
         if parts:

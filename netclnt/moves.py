@@ -16,7 +16,7 @@ from struct import Struct
 from netclnt.blockindex import Run, write_run
 from netclnt.damage import Damages
 from netclnt.dedup import RECORD, StoreIndex
-from netclnt.errors import Damaged, SourceMissing, TrustError
+from netclnt.errors import Damaged, SourceMissing
 from netclnt.events import Observer, Warned
 from netclnt.locations import Frame, encode_record
 from netclnt.marks import frame_key
@@ -24,11 +24,10 @@ from netclnt.master import EPOCH_PATH
 from netclnt.model import ID_BYTES
 from netclnt.pack import PACK_BYTES_MAX, RAW, ZSTD, decode_frame, pack_path
 from netclnt.protocols import Store
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 
 _PLACE = Struct(">QI")
 _PACK_BYTES = 8
-UNREADABLE = (Damaged, SourceMissing, TrustError)
 
 
 def move(frames: Iterable[Frame], state: Path, store: Store, *, damages: Damages, observer: Observer) -> int:

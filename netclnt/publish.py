@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netclnt.errors import Damaged, SourceMissing
 from netclnt.events import Observer, Progressed
 from netclnt.heal import heal
 from netclnt.ingest import Ingested
 from netclnt.master import Master, Writing, split_records, store_content, write_head, writing
 from netclnt.model import CatalogState, Entry, Kind, NewVersion, Requirement, Version
 from netclnt.protocols import Catalog, Content, Item, Store
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 
 _PROGRESS_STEP = 8 << 20
 
@@ -124,7 +123,7 @@ def _same_content(store: Store, current: Version, done: Ingested) -> bool:
         return False
     try:
         return read_entries(store, current) == done.entries
-    except (Damaged, SourceMissing):
+    except UNREADABLE:
         return False  # a new version takes the damaged one's place
 
 

@@ -7,15 +7,19 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
 
+from netclnt.errors import Damaged, SourceMissing, TrustError
 from netclnt.locations import Locations, decode_record, decode_table, encode_table, table_bytes
 from netclnt.manifest import decode_blocks, decode_entries, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Blocks, Entry
 from netclnt.pagedeltas import Pages, pages_of
 from netclnt.protocols import Store
 
+UNREADABLE = (Damaged, SourceMissing, TrustError)
+"""What a StoredManifest raises where it is not what the digest or the grammar says, whatever is asked for."""
+
 
 class StoredManifest:
-    """Whatever is asked for raises SourceMissing, Damaged or a TrustError where it is not what the digest or the grammar says."""
+    """Raises :data:`UNREADABLE`."""
 
     def __init__(self, store: Store, digest: str, head_bytes: int) -> None:
         self._store = store

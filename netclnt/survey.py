@@ -13,11 +13,10 @@ from netclnt.manifest import locations_path, manifest_path
 from netclnt.marks import Marks, packs_of
 from netclnt.master import Master, scratch
 from netclnt.model import CatalogState
-from netclnt.moves import UNREADABLE
 from netclnt.pack import HEADER, pack_path
 from netclnt.pagedeltas import page_deltas_path
 from netclnt.protocols import Store
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 from netclnt.trash import Trash
 
 _FILE = re.compile(
