@@ -18,7 +18,7 @@ import xxhash
 from netclnt.chunking import block_id
 from netclnt.damage import Damages
 from netclnt.dedup import decode_location
-from netclnt.errors import Damaged, SourceMissing, StorageError, TrustError
+from netclnt.errors import Damaged, SourceMissing, StorageError
 from netclnt.events import ImageDone, Observer, Progressed
 from netclnt.locations import Frame
 from netclnt.manifest import locations_path
@@ -26,12 +26,13 @@ from netclnt.master import Master, locked, open_index
 from netclnt.model import ZERO_ID, Blocks, CatalogState
 from netclnt.moves import change_index
 from netclnt.pack import RAW, ZSTD, pack_path
+from netclnt.protocols import Store
 from netclnt.storedframes import StoredFrames, places
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 from netclnt.subset import Subset
 from netclnt.workers import ordered_map
 
-_UNREADABLE = (Damaged, SourceMissing, TrustError, StorageError)
+_UNREADABLE = (*UNREADABLE, StorageError)
 TOC_NAME = "TOC"
 
 
@@ -101,6 +102,10 @@ class _Checker:
     subset: Subset
     observer: Observer
     _seen: dict[bytes, tuple[StoreDamage, ...]] = field(default_factory=dict)
+    _frames: StoredFrames = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._frames = StoredFrames(self.master.store)
 
     def all(self, versions: Iterable[tuple[str, int, str, int]]) -> Iterator[StoreVerdict]:
         for name, number, digest, head_bytes in versions:
@@ -115,7 +120,7 @@ class _Checker:
         except _UNREADABLE as error:
             yield StoreDamage(f"manifests/{digest[:2]}/{digest}.manifest", 0, 0, _problem(error))
             return
-        check = _PageCheck(manifest, self.master, self._seen, self.subset)
+        check = _PageCheck(manifest, self.master.store, self._frames, self._seen, self.subset)
         threads, done = self.master.threads, 0
         for page, damage in enumerate(ordered_map(check, manifest.pages, threads=threads, ahead=threads * 2)):
             done += manifest.head.block_pages[page].plain
@@ -127,11 +132,16 @@ class _PageCheck:
     """Checks one page of a manifest; called from several threads. Pages that versions share are read once."""
 
     def __init__(
-        self, manifest: StoredManifest, master: Master, seen: dict[bytes, tuple[StoreDamage, ...]], subset: Subset
+        self,
+        manifest: StoredManifest,
+        store: Store,
+        frames: StoredFrames,
+        seen: dict[bytes, tuple[StoreDamage, ...]],
+        subset: Subset,
     ) -> None:
         self._manifest = manifest
-        self._store = master.store
-        self._frames = StoredFrames(master.store)
+        self._store = store
+        self._frames = frames
         self._seen = seen
         self._subset = subset
         self._blocks = lru_cache(16)(manifest.blocks)

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 
 from netclnt.blockindex import Run, write_run
 from netclnt.chunking import block_id
 from netclnt.dedup import StoreIndex
-from netclnt.errors import Damaged, SourceMissing, TrustError
+from netclnt.errors import Damaged, SourceMissing
 from netclnt.layout import Layout
 from netclnt.locations import EARLIER, Frame, has_deltas
 from netclnt.locations import Run as LocatedRun
 from netclnt.model import ZERO_ID, Blocks, Bytes, Entry
-from netclnt.pack import BASE_MAX, BASE_MIN, decode_frame, pack_path
+from netclnt.pack import BASE_MAX, BASE_MIN
 from netclnt.protocols import Store
-from netclnt.storedmanifest import StoredManifest
+from netclnt.storedframes import StoredFrames
+from netclnt.storedmanifest import UNREADABLE, StoredManifest
 
 _SLACK = 4 * 1024
 """Bytes behind the place of a block that its base takes in, and before where it is not known exactly; 16 KiB bring no more."""
@@ -37,8 +37,6 @@ _NAMESAKES_LOOKED_AT = 64
 
 _PAGES_KEPT = 32
 _END_BYTES = 8
-_FRAMES_KEPT = 48
-"""Decoded, at most 12 MiB."""
 
 Range = tuple[int, int]
 """Plain offsets in the old version: from, until."""
@@ -76,7 +74,7 @@ class Predecessor:
         self._hash_seed = hash_seed
         self._scratch = scratch
         self._pages: OrderedDict[int, Blocks] = OrderedDict()
-        self._frames = _Frames(store)
+        self._frames = StoredFrames(store)
         self._begin = -1
         self._within: Range = 0, 0
         self._shift: int | None = None
@@ -160,7 +158,7 @@ class Predecessor:
         good then: else nearly each new block would have all of the manifest read, up to the damage."""
         try:
             yield
-        except (Damaged, SourceMissing, TrustError):
+        except UNREADABLE:
             self._is_lost = True
 
     def read(self, base: Sequence[BaseBlock]) -> bytes | None:
@@ -168,7 +166,7 @@ class Predecessor:
         content: list[Bytes] = []
         try:
             for block in base:
-                part = self._frames.read(block.frame)[block.start : block.start + block.length]
+                part = self._frames.plain(block.frame)[block.start : block.start + block.length]
                 if block_id(part, self._hash_seed) != block.id:
                     return None
                 content.append(part)
@@ -295,27 +293,3 @@ def _alike(some: Sequence[str], others: Sequence[str]) -> int:
             break
         count += 1
     return count
-
-
-class _Frames:
-    """Plain frames of the store, those asked for of late kept decoded. For all threads."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._lock = Lock()
-        self._kept: OrderedDict[Frame, Bytes] = OrderedDict()
-
-    def read(self, frame: Frame) -> Bytes:
-        with self._lock:
-            content = self._kept.get(frame)
-            if content is not None:
-                self._kept.move_to_end(frame)
-                return content
-        path = pack_path(frame.pack)
-        stored = self._store.read(path, frame.offset, frame.stored)
-        content = decode_frame(frame.codec, stored, plain=frame.plain, where=path)
-        with self._lock:
-            self._kept[frame] = content
-            if len(self._kept) > _FRAMES_KEPT:
-                self._kept.popitem(last=False)
-        return content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -22,16 +22,18 @@ _FRAMES_KEPT = 64
 
 
 class StoredFrames:
-    """The content of frames. Safe to use from several threads."""
+    """The content of plain frames, those asked for of late kept decoded. Safe to use from several threads. Raises Damaged,
+    SourceMissing, StorageError."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self.plain = lru_cache(_FRAMES_KEPT)(self._plain)
+        # not of a method: content would stay in memory until the garbage collector comes by
+        self.plain = lru_cache(_FRAMES_KEPT)(partial(_plain, store))
 
-    def _plain(self, frame: Frame) -> memoryview:
-        path = pack_path(frame.pack)
-        stored = self._store.read(path, frame.offset, frame.stored)
-        return memoryview(decode_frame(frame.codec, stored, plain=frame.plain, where=path))
+
+def _plain(store: Store, frame: Frame) -> memoryview:
+    path = pack_path(frame.pack)
+    stored = store.read(path, frame.offset, frame.stored)
+    return memoryview(decode_frame(frame.codec, stored, plain=frame.plain, where=path))
 
 
 def places(locations: Locations, blocks: Blocks) -> Iterator[tuple[int, Frame | None, int]]:
