@@ -59,8 +59,8 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ImageDone(Event):
-    """``result`` is ``updated``, ``recorded``, ``published``, ``unchanged``, ``verified``, ``damaged``, ``changed`` or
-    ``failed``."""
+    """``result`` is ``updated`` or ``recorded`` by a sync, ``verified``, ``damaged`` or
+    ``changed`` (while it was read) by a check."""
 
     image: str
     version: int
