@@ -184,7 +184,7 @@ def _assemble(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) ->
     try:
         return _assemble_from_seeds(job, manifest, before)
     except NoSpace as error:
-        if not make_room(job.slave, error, name=job.version.name, digest=manifest.digest):
+        if not make_room(job.slave, error, name=job.version.name, digest=manifest.digest, observer=job.observer):
             raise
     return _assemble_from_seeds(job, manifest, before)  # planned anew: what went may have been a seed
 

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from functools import partial
 
 from netclnt.errors import NoSpace
+from netclnt.events import Observer, Warned
 from netclnt.slave import Slave
 
 
 @dataclass(frozen=True, slots=True)
 class _Spare:
-    """Something that may go: the bytes it takes at most (it may share them with others), and how it goes."""
+    """Something that may go: what it is, the bytes it takes at most (it may share them with others), and how it goes."""
 
+    what: str
     size: int
     drop: Callable[[], None]
 
 
-def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str) -> bool:
+def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str, observer: Observer) -> bool:
     """Drop what can be spared until as many bytes are free as were needed for the image ``name``, of which ``digest`` is under
     construction: kept versions of other images, oldest numbers first, then what interrupted runs left in staging, then kept
-    versions of the image itself. Whoever planned with any of it has to plan anew.
+    versions of the image itself. The observer is told of each. Whoever planned with any of it has to plan anew.
 
     Returns whether anything went. Nothing goes where all of it would not be enough, or where it is not the root that is full.
     """
@@ -36,6 +38,7 @@ def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str) -> bool:
         if slave.root.free() >= short.needed:
             break
         spare.drop()
+        observer(Warned("room-made", f"{spare.what} was removed: {name} does not fit beside it."))
         dropped = True
     return dropped
 
@@ -43,13 +46,15 @@ def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str) -> bool:
 def _kept(slave: Slave, wanted: Callable[[str], bool]) -> Iterator[_Spare]:
     for kept in slave.ledger.kept():
         if wanted(kept.name):
-            yield _Spare(_size(slave, kept.manifest), partial(slave.drop, kept.token))
+            what = f"The old version {kept.number} of {kept.name}"
+            yield _Spare(what, _size(slave, kept.manifest), partial(slave.drop, kept.token))
 
 
 def _staged(slave: Slave, digest: str) -> Iterator[_Spare]:
     for token in slave.root.staged():
         if token != digest:
-            yield _Spare(_size(slave, token), partial(slave.discard, token))
+            what = f"What an interrupted run left in staging ({token})"
+            yield _Spare(what, _size(slave, token), partial(slave.discard, token))
 
 
 def _size(slave: Slave, digest: str) -> int:

@@ -42,8 +42,8 @@ def rescue(path: Path) -> Rescued:
 
 def replace_damaged(path: Path, rescued: Rescued, *, date: str) -> Path:
     """Put a new ledger of what was rescued, marked as one that is to be rebuilt, in place of the damaged one, which goes aside
-    as ``ledger.damaged-DATE``; returns its path there. Behind a link, all of that is done where the link leads. The caller holds
-    the root.
+    as ``NAME.damaged-DATE``, NAME its own without suffix; returns its path there. Behind a link, all of that is done where the
+    link leads, to the file of the name that it has there. The caller holds the root.
 
     At every moment there is a ledger at its place. The journal of the damaged one goes aside first: SQLite would play it back
     into the new one.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netclnt.errors import LineBroken, NoSpace, StorageFailed
-from netclnt.events import Progressed
+from netclnt.events import Progressed, Warned
 from tests.support.world import World
 
 MEGABYTE = 1 << 20
@@ -33,6 +33,11 @@ def kept(world: World) -> dict[str, list[int]]:
     return found
 
 
+def told(world: World) -> list[str]:
+    """What the last sync said of the room it made."""
+    return [event.message for event in world.events if isinstance(event, Warned) and event.code == "room-made"]
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A slave that holds two images of 1 MB, and keeps the version before of each."""
@@ -51,6 +56,7 @@ def test_C1_of_the_old_versions_only_as_many_go_as_must(world: World) -> None:
     world.sync()
     assert world.live("new") == noise(5)
     assert kept(world) == {"b": [1]}
+    assert told(world) == ["The old version 1 of a was removed: new does not fit beside it."]
 
 
 def test_C1_the_images_own_old_version_goes_when_nothing_else_is_left(world: World) -> None:
@@ -68,6 +74,7 @@ def test_C1_nothing_goes_where_all_of_it_would_not_be_enough(world: World) -> No
     ((name, error),) = result.failed
     assert (name, type(error)) == ("new", NoSpace)
     assert kept(world) == {"a": [1], "b": [1]}
+    assert told(world) == []
 
 
 def interrupted(world: World, name: str) -> None:
@@ -88,9 +95,11 @@ def test_C1_what_an_interrupted_run_left_of_an_older_version_goes_too(world: Wor
     world.publish("new", noise(41, 3 * MEGABYTE))
     interrupted(world, "new")
     before = used(world)
+    (older,) = world.root.staged()
     world.publish("new", noise(42, 3 * MEGABYTE))
     world.root.capacity = before + MEGABYTE // 2
     world.sync()
+    assert f"What an interrupted run left in staging ({older}) was removed: new does not fit beside it." in told(world)
     assert world.live("new") == noise(42, 3 * MEGABYTE)
     assert world.root.staged() == []
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
+import netclnt
 from netclnt.cli.show_json import _TYPES
 from netclnt.config import REQUIRED, Key, MasterConfig, SlaveConfig, Table, keys
 from netclnt.config.text import _value
@@ -94,6 +96,13 @@ def test_the_columns_are_told_in_their_order(item: str, module: str, name: str) 
     columns = getattr(import_module(f"netclnt.cli.commands.{module}"), name)
     text = items(section("netclnt.1", "STANDARD OUTPUT"))[item]
     assert re.search(r".*?\b".join(re.escape(column.title) for column in columns), text, re.DOTALL)
+
+
+def test_each_code_of_a_warning_is_told_and_no_other() -> None:
+    sources = Path(netclnt.__file__).parent.rglob("*.py")
+    codes = {code for source in sources for code in re.findall(r'\bWarned\(\s*"([a-z-]+)"', source.read_text())}
+    told = items(section("netclnt.1", "Events"))["warning"].split("The codes:")[1]
+    assert {word for line in re.findall(r"^\.Li (.*)$", told, re.MULTILINE) for word in re.findall(r"[a-z-]+", line)} == codes
 
 
 @pytest.mark.parametrize(("kind", "name"), [*_TYPES.items(), (Progressed, "progress")], ids=lambda x: str(x))
