@@ -136,7 +136,7 @@ def _changed_meanwhile(slave: Slave, held: Held, before: Facts | None) -> bool:
     now = _place(slave, held.name)
     if now != before:
         return True
-    if now is None or now == slave.ledger.facts(held.name).get(""):
+    if now is None or now == slave.ledger.facts(held.name, "").get(""):
         return False
     try:
         with slave.root.lock(slave.holder):
