@@ -18,6 +18,8 @@ from netclnt.events import Event, ImageDone, Progressed
 from netclnt.ledger import Ledger
 from netclnt.look import has_content
 from netclnt.memory.source import Corruption, MemorySource
+from netclnt.offering import retire
+from netclnt.prune import prune
 from netclnt.publish import read_entries
 from tests.support.world import World
 
@@ -43,6 +45,7 @@ class Machine(RuleBasedStateMachine):
         self.world.root.put_file("admin/notes.txt", ADMINS_FILE)
         self.published = {}
         self.offered = {}
+        self.sources = {}
         self.damaged = set()
 
     def teardown(self):
@@ -61,17 +64,21 @@ class Machine(RuleBasedStateMachine):
         version = self.world.publish(name, files).version
         self.published.setdefault(name, set()).add(version.manifest)
         self.offered[name] = version
+        self.sources[name] = files
 
     @rule(name=NAMES)
     def publish_again(self, name):
-        """What is published already adds no version, however it is published."""
-        if name not in self.offered or self.offered[name].tree:
-            return
-        entries = read_entries(self.world.store, self.offered[name])
-        if entries[0].size == 0:
-            again = self.world.publish(name, b"")
+        """What is offered already adds no version, even with the index lost."""
+        if name in self.offered:
+            again = self.world.publish(name, self.sources[name])
             assert not again.new
             assert again.version.number == self.offered[name].number
+
+    @rule(name=NAMES)
+    def retire(self, name):
+        """What is offered is called back: slaves keep what they hold, until something is published again."""
+        if self.offered.pop(name, None) is not None:
+            retire(self.world.master(), name, None, at="2026-11-23T00:00:00Z")
 
     # --- faults
 
@@ -133,6 +140,13 @@ class Machine(RuleBasedStateMachine):
         for path in (self.directory / "manifests").iterdir():
             path.unlink()
 
+    @rule()
+    def prune(self):
+        """What goes is not live, and no next run misses it."""
+        list(prune(self.world.slave(keep=0), observer=self.world.events.append, dry_run=False))
+        assert not self.world.root.kept()
+        assert not self.world.ledger.kept()
+
     def faulty_sync(self):
         """A sync that may fail, but only in a way that is foreseen."""
         try:
@@ -149,12 +163,12 @@ class Machine(RuleBasedStateMachine):
     def sync(self):
         """A fault-free run equals the master, and a further one does nothing."""
         assert self.world.sync(adopt=True).exit_code is ExitCode.OK
-        self.damaged.clear()
+        self.damaged -= self.offered.keys()  # what was called back is not brought again
         for name, version in self.offered.items():
             assert has_content(self.world.root, name, read_entries(self.world.store, version))
             assert self.world.ledger.get(name).number == version.number
         assert not self.world.sync(adopt=True).changed
-        assert all(not verdict.damage for verdict in self.world.verify())
+        assert all(not verdict.damage for verdict in self.world.verify() if verdict.name not in self.damaged)
 
     @invariant()
     def what_is_live_is_some_published_version(self):
