@@ -7,7 +7,7 @@ every other writer, and what cannot be read stops it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netclnt.dedup import StoreIndex
@@ -46,8 +46,7 @@ def gc(master: Master, policy: Policy, *, observer: Observer) -> Cleaned:
         finish([*((each.manifest, each.head_bytes) for each in published), *([toc] if toc else [])], *_places(master, held))
         with survey(master, held.state, toc, policy, observer) as found:
             _remove(master, held, found, policy)
-            done = _cleaned(found)
-            _put_together(master, held, found, policy, observer)
+            done = replace(_cleaned(found), bytes_moved=_put_together(master, held, found, policy, observer))
             found.trash.save(master.state)
         state = master.catalog.state()
         if state != held.state:
@@ -83,14 +82,16 @@ def _remove(master: Master, held: Writing, found: Survey, policy: Policy) -> Non
     master.store.sync()
 
 
-def _put_together(master: Master, held: Writing, found: Survey, policy: Policy, observer: Observer) -> None:
+def _put_together(master: Master, held: Writing, found: Survey, policy: Policy, observer: Observer) -> int:
+    """Returns the bytes moved: what is damaged stays where it is."""
     if not found.sparse:
-        return
+        return 0
     frames = found.marks.frames_of(found.sparse)
-    move(frames, master.state, master.store, damages=held.damages, observer=observer)
+    moved = move(frames, master.state, master.store, damages=held.damages, observer=observer)
     finish(found.manifests.items(), *_places(master, held))
     for pack in found.sparse:
         found.trash.files[pack_path(pack)] = policy.now
+    return moved
 
 
 def _pack_bytes(path: str) -> bytes:

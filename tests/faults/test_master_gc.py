@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from netclnt.checkstore import check_store
 from netclnt.errors import Damaged, ExitCode, Locked, NoSuchImage, SourceChanged, SourceMissing
 from netclnt.events import Warned
 from netclnt.gc import gc, look
@@ -14,18 +15,15 @@ from netclnt.manifest import manifest_path
 from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL
 from netclnt.publish import publish
+from netclnt.subset import WHOLE
 from netclnt.survey import Policy
 from tests.support.amount import amount
 from tests.support.storereader import content_of, read_version
 from tests.support.world import World
-from tests.unit.test_publish import REQUEST, Faulty, InjectedError, Plan
+from tests.unit.test_publish import REQUEST, Faulty, InjectedError, Plan, noise
 
 AT = "2026-11-23T00:00:00Z"
 DAY = 86400.0
-
-
-def noise(seed, size=300_000):
-    return random.Random(seed).randbytes(size)
 
 
 @pytest.fixture
@@ -205,6 +203,17 @@ def test_a_sparse_pack_is_put_together_and_stays_for_its_grace_time(world):
     assert world.publish("fourth", parts[0]).bytes_new > 200_000  # the index does not tell of what is gone
     check(world)
     assert clean(world, 71).packs_sparse == 0
+
+
+def test_a_damaged_frame_stays_and_is_not_told_as_moved(world):
+    sparse(world)
+    told = look(world.master(), policy(35), observer=lambda _: None)
+    path, content = max(world.store.files.items(), key=lambda each: len(each[1]))
+    world.store.files[path] = content[:400_000] + b"damaged" + content[400_007:]
+    assert [each for each in check_store(world.master(), subset=WHOLE, observer=lambda _: None) if each.damage]
+    assert 0 < clean(world, 35).bytes_moved < told.bytes_moved
+    assert path in world.store.files
+    assert clean(world, 36).bytes_moved == 0
 
 
 def test_an_index_of_another_host_does_not_lead_to_what_is_gone(world, tmp_path):
