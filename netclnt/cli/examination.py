@@ -126,9 +126,8 @@ def _slave(config: SlaveConfig, session: Session, probe: float, stack: ExitStack
         check_owner=partial(edges.ownership, config),
         password=partial(_password, config, password),
         missing_tls=partial(missing_tls, config.catalog),
-        open_catalog=None
-        if config.catalog == "store"
-        else lambda: open_catalog(config.catalog, password=password(), patience=Patience(timeout=config.timeout)),
+        store_is_catalog=config.catalog == "store",
+        open_catalog=lambda: open_catalog(config.catalog, password=password(), patience=Patience(timeout=config.timeout)),
         source=source,
         probe_seconds=probe,
         now=now,

@@ -4,6 +4,7 @@ time-out."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from netclnt.doctor.checks import Asked, Check, Found, Stage, is_a, staged, warn
@@ -90,6 +91,22 @@ class Offered:
     largest: int
     newest: str
     manifest: tuple[str, int] | None = None
+
+
+def catalog_questions(open_catalog: Callable[[], CatalogReader], channel: str) -> tuple[Asked[CatalogState], Asked[Offered]]:
+    """The catalog's state, and what it offers then; each over a connection of its own."""
+
+    def read_state() -> CatalogState:
+        with closing(open_catalog()) as catalog:
+            return catalog.state()
+
+    def read() -> Offered:
+        generation = state().generation
+        with closing(open_catalog()) as catalog:
+            return read_offer(catalog, generation=generation, channel=channel)
+
+    state = Asked(read_state)
+    return state, Asked(read)
 
 
 def read_offer(catalog: CatalogReader, *, generation: int, channel: str) -> Offered:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from netclnt.damage import Damages
 from netclnt.doctor.checks import Asked, Check, Found, warn
-from netclnt.doctor.ends import Offered, catalog_checks, read_offer
+from netclnt.doctor.ends import Offered, catalog_checks, catalog_questions
 from netclnt.doctor.host import look_at_clock
 from netclnt.doctor.places import OTHERS_WRITE, look_at_space, look_private, look_writable
 from netclnt.errors import CatalogBehindStore, ForeignMaster, Incompatible, NetclntError, SourceMissing
@@ -48,9 +47,8 @@ class MasterPatient:
 
 
 def master_checks(patient: MasterPatient) -> Iterator[Check]:
-    state = Asked(lambda: _read_state(patient))
+    state, offered = catalog_questions(patient.open_catalog, patient.channel)
     head = Asked(lambda: _read_head(patient.store))
-    offered = Asked(lambda: _read_offer(patient, state()))
     yield from _own_checks(patient)
     yield Check("password", patient.password, ("master.password_file", "master.password_command"))
     yield from catalog_checks(state, offered, missing_tls=patient.missing_tls, channel=patient.channel, role="master")
@@ -93,16 +91,6 @@ def _look_at_permissions(patient: MasterPatient) -> Found:
         if found.warning:
             return found
     return Found("nobody but the owner can write")
-
-
-def _read_state(patient: MasterPatient) -> CatalogState:
-    with closing(patient.open_catalog()) as catalog:
-        return catalog.state()
-
-
-def _read_offer(patient: MasterPatient, state: CatalogState) -> Offered:
-    with closing(patient.open_catalog()) as catalog:
-        return read_offer(catalog, generation=state.generation, channel=patient.channel)
 
 
 def _read_head(store: Store) -> StoreHead:

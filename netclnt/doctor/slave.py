@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from netclnt.doctor.checks import Asked, Check, Found, warn
-from netclnt.doctor.ends import Offered, catalog_checks, read_head, read_offer, store_checks
+from netclnt.doctor.ends import Offered, catalog_checks, catalog_questions, read_head, store_checks
 from netclnt.doctor.host import look_at_clock
 from netclnt.doctor.places import look_at_space, look_writable
 from netclnt.doctor.speed import measure
@@ -21,7 +20,7 @@ from netclnt.protocols import Disk, SlaveCatalog, Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlavePatient:
-    """What is looked at of a slave. ``open_catalog`` is None where the store is the catalog; ``open_ledger`` opens it without
+    """What is looked at of a slave. ``open_catalog`` is not used where the store is the catalog; ``open_ledger`` opens it without
     changing it, None where there is none yet; ``root_marked`` opens the root with the marker that the ledger remembers (or
     without), changes nothing, and says whether it has one. ``check_owner`` raises for an account that this host does not know;
     ``password`` is read to see that there is one. ``probe_seconds``: how long to measure the line's speed, 0 for not at all."""
@@ -36,7 +35,8 @@ class SlavePatient:
     check_owner: Callable[[], object]
     password: Callable[[], Found]
     missing_tls: Callable[[], str]
-    open_catalog: Callable[[], SlaveCatalog] | None
+    store_is_catalog: bool
+    open_catalog: Callable[[], SlaveCatalog]
     source: Source
     probe_seconds: float
     now: Callable[[], str]
@@ -58,10 +58,9 @@ def slave_checks(patient: SlavePatient) -> Iterator[Check]:
     """In an order in which what ends most comes first. Nothing is asked before the checks run."""
     remembered = Asked(lambda: _read_ledger(patient))
     head = Asked(lambda: read_head(patient.source))
-    state = Asked(lambda: _read_state(patient))
-    offered = Asked(lambda: _read_offer(patient, state()))
+    state, offered = catalog_questions(patient.open_catalog, patient.channel)
     yield from _own_checks(patient, remembered)
-    if patient.open_catalog is not None:
+    if not patient.store_is_catalog:
         yield Check("password", patient.password, ("slave.password_file", "slave.password_command"))
         yield from catalog_checks(state, offered, missing_tls=patient.missing_tls, channel=patient.channel, role="slave")
         yield Check("catalog.identity", lambda: _look_at_identity(remembered, state()), ("catalog.schema",))
@@ -180,18 +179,6 @@ def _look_at_seeds(patient: SlavePatient) -> Found:
 
 
 # --- the two ends
-
-
-def _read_state(patient: SlavePatient) -> CatalogState:
-    assert patient.open_catalog is not None
-    with closing(patient.open_catalog()) as catalog:
-        return catalog.state()
-
-
-def _read_offer(patient: SlavePatient, state: CatalogState) -> Offered:
-    assert patient.open_catalog is not None
-    with closing(patient.open_catalog()) as catalog:
-        return read_offer(catalog, generation=state.generation, channel=patient.channel)
 
 
 def _look_at_identity(remembered: Asked[_Remembered], state: CatalogState) -> Found:
