@@ -138,7 +138,7 @@ def test_C10_P1_P3_the_roots_disk_forgets_what_it_had_taken(
 ) -> None:
     """It said that all was durable, and after a power cut it has an older state than the ledger, on another disk."""
     site, saved = update
-    with oracle(site, request) as watch:
+    with oracle(site, request, lies=True) as watch:
         assert watch.sync().code == 0
         subprocess.run(["cp", "-a", "--", site.state, tmp_path / "newer"], check=True)
         site.restore(saved)

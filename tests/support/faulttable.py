@@ -3,7 +3,7 @@ promise × cases × runs × result at the end; ``--json FILE`` writes the same, 
 
 An id is a letter and a number between underscores or brackets, as in ``test_A1_P3_killed…[B4-xfs]``. A test without a ``P`` id
 stands for the promises that :data:`PROMISES_OF` names for its cases. A test says how many runs (seeds, points) it made by the
-user property ``runs``; Hypothesis' examples are counted, too; any other test is one.
+user property ``runs``, and none is no trial; Hypothesis' examples are counted, too; any other test is one.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Tally:
     def result(self) -> str:
         if self.failed:
             return f"BROKEN by {self.failed}"
-        return "kept" if self.passed else "not tried"
+        return "kept" if self.runs else "not tried"
 
 
 @dataclass
@@ -132,7 +132,8 @@ def pytest_runtest_makereport(
     """Hypothesis' examples are runs, too."""
     if call.when == "teardown":
         tried = sum(map(int, _EXAMPLES.findall(getattr(item, "hypothesis_statistics", ""))))
-        item.user_properties.append(("runs", tried))
+        if tried:
+            item.user_properties.append(("runs", tried))
     return (yield)
 
 
@@ -149,7 +150,8 @@ class Table:
         if report.outcome != "passed" and test.outcome != "failed":
             test.outcome = report.outcome
         if report.when == "teardown":
-            test.runs = max(1, sum(int(str(value)) for name, value in report.user_properties if name == "runs"))
+            told = [int(str(value)) for name, value in report.user_properties if name == "runs"]
+            test.runs = sum(told) if told else 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         promises, cases = tallies(self._tests.values())
@@ -167,10 +169,8 @@ class Table:
             "tests": len(self._tests),
             "seconds": sum(test.seconds for test in self._tests.values()),
             "longest": max((test.seconds for test in self._tests.values()), default=0.0),
-            "promises": {name: vars(tally) | {"result": tally.result} for name, tally in promises.items()},
-            "cases": {
-                name: vars(tally) | {"result": tally.result, "promises": PROMISES_OF[name]} for name, tally in cases.items()
-            },
+            "promises": {name: tally.as_json() for name, tally in promises.items()},
+            "cases": {name: tally.as_json() | {"promises": PROMISES_OF[name]} for name, tally in cases.items()},
             "not_tried": not_tried(cases),
         }
 

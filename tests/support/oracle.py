@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +32,7 @@ from netclnt.checking import BUFFER_SIZE, page_matches
 from netclnt.localmanifests import LocalManifest, Manifests
 from tests.support.processes import children
 from tests.support.site import NETCLNT, Run, Shape, Site, checked, hash_file, shape
+from tests.support.trace import aimed, is_hit
 
 DEADLINE = 60.0
 """Seconds within which a faulty run must have ended, unless the test says otherwise."""
@@ -127,15 +129,20 @@ def _text(file: IO[bytes]) -> str:
 
 @dataclass(eq=False)
 class Oracle:
-    """Watches one site. ``deadline`` and ``memory`` bound each run; ``runs`` counts the faulty ones; ``but`` are names beside the
-    root that may change. Without ``kept``, old versions may be anything: whoever writes to a live file changes them, too."""
+    """Watches one site. ``deadline`` and ``memory`` bound each run; ``runs`` counts the faulty ones, but not those of ``missed``,
+    which ended before they came to the call that was to fail or kill, and of ``hit`` those that did; ``but`` are names beside the
+    root that may change. Without ``kept``, old versions may be anything: whoever writes to a live file changes them, too; where
+    the root's disk ``lies``, the ledger may claim old versions that are gone, as long as none of them is another."""
 
     site: Site
     deadline: float = DEADLINE
     memory: int = MEMORY
     but: Sequence[str] = ()
     kept: bool = True
+    lies: bool = False
     runs: int = 0
+    hit: int = 0
+    missed: int = 0
     before: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _started: list[Started] = field(default_factory=list)
 
@@ -154,9 +161,9 @@ class Oracle:
         options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, "process_group": 0} | options
         process = subprocess.Popen([*before, *NETCLNT, *map(str, words)], env=environment, **options)
         self.runs += 1
-        started = Started(
-            process, out, err, files, time.monotonic() + self.deadline, self.memory, _pass if starved else self._look
-        )
+        told = "--json" in words and options["stdout"] is out
+        look = partial(self._ended, log=aimed(before), told=told, starved=starved)
+        started = Started(process, out, err, files, time.monotonic() + self.deadline, self.memory, look)
         self._started.append(started)
         return started
 
@@ -183,14 +190,24 @@ class Oracle:
         started.kill()
         self._started.remove(started)
 
-    def _look(self, run: Run) -> None:
-        """No traceback, no secret, and one final exit event with the process's own code."""
+    def _ended(self, run: Run, *, log: Path | None, told: bool, starved: bool) -> None:
+        if log is not None and is_hit(log):
+            self.hit += 1
+        elif log is not None:
+            self.missed += 1
+            self.runs -= 1
+        if not starved:
+            self._look(run, told=told)
+
+    def _look(self, run: Run, *, told: bool) -> None:
+        """No traceback, no secret, and where events are ``told``, one final exit event with the process's own code."""
         checked(run, self.site.place.password)
         text = run.out + run.err
         assert not any(word in text for word in _DEATHS), text
         assert not any(line in text for line in self._secrets()), "a private key was shown"
-        if run.out.startswith('{"type":"start"') and run.code >= 0:
-            assert len(run.of("exit")) == 1, run.out
+        if told and run.code >= 0:
+            assert [event["code"] for event in run.of("exit")] == [run.code], run
+            assert run.events[-1]["type"] == "exit", run
 
     def _secrets(self) -> list[str]:
         return [line for line in self.site.sshd.identity.read_text().splitlines() if not line.startswith("-----")]
@@ -285,7 +302,9 @@ class Oracle:
             assert live.get(name) == self.site.published[name][number], f"the ledger takes {name} for version {number}"
         for name, number, token in kept:
             place = self.site.root / _WORK / "kept" / token / "image"
-            if self.kept and place.exists():
+            there = os.path.lexists(place)
+            assert there or self.lies or not self.kept, f"{name}@{number} is kept, says the ledger, and is not there"
+            if there and self.kept:
                 assert shape(place) == self.site.published[name][number], f"kept as {name}@{number}, and is not"
         for digest in {manifest for manifest, _ in journal}:
             self._check_journal(digest, [page for manifest, page in journal if manifest == digest])
@@ -302,10 +321,6 @@ class Oracle:
                 args = {"start": manifest.starts[page], "check": row.check, "hash_seed": manifest.head.hash_seed}
                 right = page_matches(_reads(staged, manifest), manifest.blocks(page), **args, buffer=bytearray(BUFFER_SIZE))
                 assert right, f"the journal vouches for page {page}, which is not in staging"
-
-
-def _pass(_: Run) -> None:
-    """Nothing is asked of what a run says."""
 
 
 def _reads(staged: Path, manifest: LocalManifest) -> Callable[[int, memoryview], int]:
@@ -352,7 +367,8 @@ def oracle(site: Site, request: pytest.FixtureRequest | None = None, **bounds: A
     try:
         yield watch
         watch.settle()
+        assert watch.hit or not watch.missed, "nothing of what was to be injected happened"
     finally:
         watch.end()
-        if request is not None:
+        if request is not None and watch.runs + watch.missed:
             request.node.user_properties.append(("runs", watch.runs))

@@ -45,6 +45,17 @@ def tracing(log: Path, calls: Sequence[str], *, inject: str = "") -> list[str]:
     return [program, "-f", *quick, "-y", "-s", "200", "-o", str(log), "-e", f"trace={','.join(calls)}", *more]
 
 
+def aimed(words: Sequence[str]) -> Path | None:
+    """Where the log of a command lies that is to be hit by what :func:`tracing` injects; None if nothing is injected."""
+    return Path(words[words.index("-o") + 1]) if any(word.startswith("inject=") for word in words) else None
+
+
+def is_hit(log: Path) -> bool:
+    """Whether it was: a call that failed, lied, was slow or killed, as strace tells at its end."""
+    text = log.read_text(errors="replace")
+    return any(mark in text for mark in ("(INJECTED)\n", "(DELAYED)\n", "+++ killed by SIGKILL"))
+
+
 def read_trace(log: Path) -> list[Call]:
     found = (_LINE.fullmatch(line) for line in log.read_text(errors="replace").splitlines())
     return [Call(int(match[1]), match[2], match[3]) for match in found if match]
