@@ -226,6 +226,7 @@ def test_A13_A16_gc_is_killed_at_the_nth_call(make_site: MakeSite, tmp_path: Pat
         for image in ("image", "other"):
             assert digest(site.root / image) == digest(site.source / image)
     assert killed
+    request.node.user_properties.append(("runs", killed))
 
 
 def test_A17_gc_publish_and_a_slow_sync_at_once(slow_site: MakeSite, line: Proxy) -> None:
@@ -321,3 +322,4 @@ def test_B7_power_is_cut_at_any_call_of_a_publish(
         site.sync()
         assert digest(site.root / "image") == second
     assert killed
+    request.node.user_properties.append(("runs", killed))
