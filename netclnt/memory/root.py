@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import count
 
 from netclnt.errors import (
@@ -16,33 +14,28 @@ from netclnt.errors import (
     Locked,
     NetclntError,
     NoSpace,
-    StorageFailed,
     Unpublishable,
 )
 from netclnt.memory.digester import MemoryDigester
+from netclnt.memory.nodes import (
+    HOLE,
+    MemoryReader,
+    Node,
+    Tree,
+    below,
+    facts_of,
+    holes,
+    in_order,
+    join,
+    missing,
+    reader_of,
+)
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import check_name, check_path, check_token
 from netclnt.protocols import Facts, Reader
 
-_HOLE = 4096
 _PERMISSIONS = 0o777
 _ROOMY = 1 << 40
-
-
-@dataclass(eq=False, slots=True)
-class Node:
-    """A file, directory or link; ``type`` None is anything else (a FIFO, a device)."""
-
-    type: EntryType | None
-    mode: int
-    inode: int
-    mtime: int
-    data: bytearray = field(default_factory=bytearray)
-    target: str = ""
-
-
-Tree = dict[str, Node]
-"""Nodes by path: inside an image ``""`` is the image itself."""
 
 
 class MemoryRoot:
@@ -98,8 +91,8 @@ class MemoryRoot:
 
     def facts(self, name: str, paths: Sequence[str]) -> Sequence[Facts | None]:
         self.fail("facts")
-        nodes = [self.live.get(_join(check_name(name), path)) for path in paths]
-        return [None if node is None else _facts(node) for node in nodes]
+        nodes = [self.live.get(join(check_name(name), path)) for path in paths]
+        return [None if node is None else facts_of(node) for node in nodes]
 
     def type(self, name: str) -> str:
         if self._in_the_way(check_name(name)) is not None:
@@ -111,16 +104,16 @@ class MemoryRoot:
 
     def open(self, name: str, path: str) -> Reader:
         self.fail("open")
-        return _reader(self.live, _join(check_name(name), path))
+        return reader_of(self.live, join(check_name(name), path))
 
     def secure(self, name: str) -> None:
         check_name(name)
         self.fail("secure")
 
     def tree(self, name: str) -> Iterator[Entry]:
-        for path, node in _sorted(_below(self.live, check_name(name))):
+        for path, node in in_order(below(self.live, check_name(name))):
             if node.type is None or (not path and node.type is EntryType.LINK):
-                raise Unpublishable(path=_join(name, path), problem="neither a file, a directory nor a link")
+                raise Unpublishable(path=join(name, path), problem="neither a file, a directory nor a link")
             if path:
                 check_path(path)
             if node.type is EntryType.FILE:
@@ -132,7 +125,7 @@ class MemoryRoot:
     def files(self) -> Iterator[tuple[str, Facts]]:
         for path, node in sorted(self.live.items()):
             if node.type is EntryType.FILE:
-                yield path, _facts(node)
+                yield path, facts_of(node)
 
     def stage(self, token: str) -> MemoryStage:
         self.fail("stage")
@@ -149,19 +142,19 @@ class MemoryRoot:
         check_name(name)
         tree = self._staged.get(check_token(token), {})
         if not tree:
-            raise _missing("show", name)
+            raise missing("show", name)
         self._refuse_foreign(name)
-        old = _below(self.live, name)
+        old = below(self.live, name)
         if keep is not None and old:
             self._kept[check_token(keep)] = old
         for path in old:
-            del self.live[_join(name, path)]
+            del self.live[join(name, path)]
         parts = name.split("/")[:-1]
         for length in range(1, len(parts) + 1):
             parent = "/".join(parts[:length])
             if parent not in self.live:
                 self.put_directory(parent)
-        self.live.update({_join(name, path): node for path, node in tree.items()})
+        self.live.update({join(name, path): node for path, node in tree.items()})
         del self._staged[token]
 
     def kept(self) -> Sequence[str]:
@@ -176,10 +169,10 @@ class MemoryRoot:
     def _weigh(self, tree: Tree) -> int:
         nodes = [node for each in (self.live, *self._staged.values(), *self._kept.values()) for node in each.values()]
         once = [node for node in tree.values() if sum(other is node for other in nodes) == 1]
-        return sum(len(node.data) - _holes(node.data) for node in once)
+        return sum(len(node.data) - holes(node.data) for node in once)
 
     def open_kept(self, token: str, path: str) -> Reader:
-        return _reader(self._kept.get(check_token(token), {}), check_path(path) if path else path)
+        return reader_of(self._kept.get(check_token(token), {}), check_path(path) if path else path)
 
     def drop(self, token: str) -> None:
         self._kept.pop(check_token(token), None)
@@ -188,7 +181,7 @@ class MemoryRoot:
         if self.capacity is None:
             return _ROOMY
         trees = [self.live, *self._staged.values(), *self._kept.values()]
-        used = {node.inode: len(node.data) - _holes(node.data) for tree in trees for node in tree.values()}
+        used = {node.inode: len(node.data) - holes(node.data) for tree in trees for node in tree.values()}
         return max(0, self.capacity - sum(used.values()))
 
     def free_files(self) -> int | None:
@@ -259,7 +252,7 @@ class MemoryStage:
 
     def clone(self, file: int, reader: Reader) -> bool:
         self._root.fail("clone")
-        if not isinstance(reader, _MemoryReader):
+        if not isinstance(reader, MemoryReader):
             return False
         size = self._entries[file].size
         self._node(file).data[:] = reader.node.data[:size].ljust(size, b"\0")
@@ -288,11 +281,11 @@ class MemoryStage:
         linked = []
         for file, facts in files:
             entry = self._entries[file]
-            node = self._root.live.get(_join(check_name(name), entry.path))
+            node = self._root.live.get(join(check_name(name), entry.path))
             if (
                 file not in self._own
                 and node is not None
-                and (_facts(node), node.type, node.mode) == (facts, entry.type, entry.mode)
+                and (facts_of(node), node.type, node.mode) == (facts, entry.type, entry.mode)
             ):
                 self._tree[entry.path] = node
                 self._linked[file] = node.mtime
@@ -304,14 +297,14 @@ class MemoryStage:
         node.data[offset : offset + length] = bytes(length)
 
     def read_into(self, file: int, offset: int, buffer: bytearray | memoryview) -> int:
-        return _MemoryReader(self._node(file)).read_into(offset, buffer)
+        return MemoryReader(self._node(file)).read_into(offset, buffer)
 
     def data_ranges(self, file: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
         data, end = self._node(file).data, offset + length
-        for start in range(offset - offset % _HOLE, end, _HOLE):
-            if any(data[start : start + _HOLE]):
+        for start in range(offset - offset % HOLE, end, HOLE):
+            if any(data[start : start + HOLE]):
                 begin = max(start, offset)
-                yield begin, min(start + _HOLE, end) - begin
+                yield begin, min(start + HOLE, end) - begin
 
     def digester(self, file: int, *, hash_seed: int) -> MemoryDigester:
         return MemoryDigester(self._node(file).data, hash_seed=hash_seed, pages=self._root.digester_pages)
@@ -326,13 +319,13 @@ class MemoryStage:
         for file, mtime in list(self._linked.items()):
             entry = self._entries[file]
             node = self._node(file)
-            if self._root.live.get(_join(name, entry.path)) is not node or (node.mtime, node.mode) != (mtime, entry.mode):
+            if self._root.live.get(join(name, entry.path)) is not node or (node.mtime, node.mode) != (mtime, entry.mode):
                 self._check_content(name, entry, self._unshared(file))
         for entry in self._entries:
             self._tree[entry.path].mode = entry.mode & _PERMISSIONS
         if replaced is not None and replaced.type is self._entries[0].type:
             self._tree[""].mode = replaced.mode
-        return [_facts(self._tree[entry.path]) for entry in self._entries]
+        return [facts_of(self._tree[entry.path]) for entry in self._entries]
 
     def close(self) -> None:
         """Nothing to close."""
@@ -340,7 +333,7 @@ class MemoryStage:
     def _node(self, file: int) -> Node:
         node = self._tree.get(self._entries[file].path)
         if node is None:
-            raise _missing("use", self._entries[file].path)
+            raise missing("use", self._entries[file].path)
         return node
 
     def _unshared(self, file: int) -> Node:
@@ -363,57 +356,3 @@ class MemoryStage:
         if offset < 0 or length < 0 or offset + length > size:
             raise ForbiddenValue(what="range", value=f"{offset}+{length}", rule=f"inside the file's {size} bytes")
         return self._unshared(file)
-
-
-class _MemoryReader:
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    @property
-    def size(self) -> int:
-        return len(self.node.data)
-
-    def read_into(self, offset: int, buffer: bytearray | memoryview) -> int:
-        part = self.node.data[offset : offset + len(buffer)]
-        buffer[: len(part)] = part
-        return len(part)
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-def _join(name: str, path: str) -> str:
-    return f"{name}/{check_path(path)}" if path else name
-
-
-def _facts(node: Node) -> Facts:
-    return Facts(len(node.data), node.mtime, node.inode)
-
-
-def _below(tree: Tree, name: str) -> Tree:
-    """The image ``name`` with all in it, by paths inside it."""
-    prefix = f"{name}/"
-    return {path[len(prefix) :]: node for path, node in tree.items() if path == name or path.startswith(prefix)}
-
-
-def _sorted(tree: Tree) -> list[tuple[str, Node]]:
-    return sorted(tree.items(), key=lambda pair: [part.encode() for part in pair[0].split("/")] if pair[0] else [])
-
-
-def _reader(tree: Tree, path: str) -> Reader:
-    node = tree.get(path)
-    if node is None:
-        raise _missing("open", path)
-    if node.type is not EntryType.FILE:
-        raise StorageFailed(action="open", path=path, errno=errno.EINVAL, cause="not a regular file")
-    return _MemoryReader(node)
-
-
-def _missing(action: str, path: str) -> StorageFailed:
-    return StorageFailed(action=action, path=path, errno=errno.ENOENT, cause="no such file")
-
-
-def _holes(data: Bytes) -> int:
-    """Bytes of whole pages of zeros."""
-    view = memoryview(data)
-    return sum(len(part) for start in range(0, len(view), _HOLE) if not any(part := view[start : start + _HOLE]))
