@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.processes import children
 
-pytest_plugins = [name for name in ("tests.support.databases", "tests.support.sshd") if find_spec(name)]
+pytest_plugins = [name for name in ("tests.support.databases", "tests.support.sshd", "tests.support.world") if find_spec(name)]
 
 LEFT_BEHIND_SECONDS = 5.0
 

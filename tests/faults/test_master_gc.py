@@ -26,13 +26,6 @@ AT = "2026-11-23T00:00:00Z"
 DAY = 86400.0
 
 
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.ledger.close()
-
-
 def policy(day, *, keep=1, grace=35):
     return Policy(keep=keep, grace=grace * DAY, now=day * DAY, at=AT)
 

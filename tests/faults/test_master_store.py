@@ -18,20 +18,13 @@ from netclnt.storedmanifest import StoredManifest
 from netclnt.subset import Subset, parse_subset
 from tests.faults.test_master_gc import AT, check, clean, sparse
 from tests.support.storereader import content_of
-from tests.support.world import IDENTITY, World
+from tests.support.world import IDENTITY
 
 SIZE = 1 << 20
 
 
 def noise(seed, size=SIZE):
     return random.Random(seed).randbytes(size)
-
-
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def looked(world, subset="1/1"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pytest
 
 from netclnt.catalog.toc import open_toc, update_toc
 from netclnt.events import Event, ImageDone, Observer, Planned, Summed
@@ -160,3 +162,11 @@ class World:
     @property
     def summary(self) -> Summed:
         return next(event for event in self.events if isinstance(event, Summed))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One with nothing published yet."""
+    made = World(tmp_path)
+    yield made
+    made.ledger.close()

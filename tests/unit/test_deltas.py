@@ -39,13 +39,6 @@ FILE = noise("file", 4 * MB)
 EDITED_FILE = b"".join(edited(FILE[start : start + 200_000], start) for start in range(0, 4 * MB, 200_000))
 
 
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.ledger.close()
-
-
 def deltas(world, version):
     """The delta frames of a version, with their bases."""
     stored = StoredManifest(world.store, version.manifest, version.head_bytes)

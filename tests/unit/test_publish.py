@@ -42,13 +42,6 @@ def noise(seed, size=300_000):
     return random.Random(seed).randbytes(size)
 
 
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.ledger.close()
-
-
 def pack_bytes(world):
     return sum(len(data) for path, data in world.store.files.items() if path.startswith("packs/"))
 

@@ -11,19 +11,11 @@ from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL, ID_BYTES, Kind
 from netclnt.publish import Request, publish
 from tests.support.storereader import content_of
-from tests.support.world import World
 
 REQUEST = Request("debian", Kind.IMAGE, DEFAULT_CHANNEL, "", (), "2026-11-23T00:00:00Z")
 SIZE = 2 << 20
 DATA = random.Random(1).randbytes(SIZE)
 RECORD_BYTES = ID_BYTES + RECORD.size
-
-
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 @pytest.fixture
