@@ -151,6 +151,7 @@ class Running:
     def __post_init__(self) -> None:
         words = [str(word) for word in self.command]
         environment = {**os.environ, **(self.environment or {})}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody who has netclnt installed compiles it at each start
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.errors, cwd=self.cwd, env=environment
