@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from netclnt.errors import ForeignFile
 from netclnt.files.confine import describe, kind_at, open_beneath, split
@@ -87,25 +88,34 @@ def _exchange(stage: int, ready: str, parent: int, last: str) -> str:
 
 def _keep_file(area: WorkArea, parent: int, last: str, keep: str) -> bool:
     """Keep a live file by a second name for it; False where the file system, or a rule of the kernel, forbids links."""
-    with _kept(area, keep) as kept:
-        try:
+    try:
+        with _kept(area, keep) as kept:
             os.link(last, IMAGE, src_dir_fd=parent, dst_dir_fd=kept, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NO_LINK:
-                return False
-            raise
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
     return True
 
 
 @contextmanager
 def _kept(area: WorkArea, keep: str) -> Iterator[int]:
-    """The empty directory of a kept version, made durable at the end."""
-    with _opened(area.need_work(), KEPT) as all_kept:
+    """An empty directory for what is to be kept. It lies in staging, and becomes the kept version's at the end, durable: so one
+    that was interrupted is never taken for a kept version."""
+    token = secrets.token_hex(16)
+    with _opened(area.need_work(), STAGING) as staging, _opened(area.need_work(), KEPT) as all_kept:
         remove(all_kept, keep)
-        make_directory(all_kept, keep)
-        with _opened(all_kept, keep) as kept:
-            yield kept
-            os.fsync(kept)
+        make_directory(staging, token)
+        try:
+            with _opened(staging, token) as kept:
+                yield kept
+                os.fsync(kept)
+            os.rename(token, keep, src_dir_fd=staging, dst_dir_fd=all_kept)
+        except BaseException:
+            with suppress(OSError):  # unless something lies in it: then the next run takes it away, as any of staging
+                os.rmdir(token, dir_fd=staging)
+            raise
+        os.fsync(all_kept)
 
 
 @contextmanager

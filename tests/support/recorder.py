@@ -16,6 +16,9 @@ from netclnt.files.root import DirectoryRoot
 from netclnt.ledger import Ledger
 
 DESCRIPTORS = ("pwritev", "copy_file_range", "fsync", "fdatasync")
+_DIGEST = 64
+"""Staging areas of versions are called by the digests of their manifests."""
+
 LEDGER = ("journal_add", "journal_clear", "keep", "record", "drop_kept", "set_applied")
 
 
@@ -36,7 +39,7 @@ class Recorder:
 
     def place(self, descriptor: int, name: str = "") -> str | None:
         """``live``, ``staged``, ``kept`` for an image's file, the directories that hold them as ``root``, ``stage``, ``staging``
-        and so on; None for anywhere else."""
+        and so on; what is about to be kept lies ``aside`` in the directory ``spare``; None for anywhere else."""
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         path = path / name if name else path
         if not path.is_relative_to(self.root):
@@ -48,6 +51,8 @@ class Recorder:
                 return "staging"
             case (".netclnt", "kept"):
                 return "all kept"
+            case (".netclnt", "staging", token, *inner) if len(token) != _DIGEST:
+                return "aside" if inner else "spare"
             case (".netclnt", "staging", _):
                 return "stage"
             case (".netclnt", "kept", _):
