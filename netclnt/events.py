@@ -81,6 +81,16 @@ class Retried(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """The run waits, as it is meant to, for at most ``seconds``; ``what`` is stable: ``slot`` (its machine's own moment of
+    ``random_delay``), ``lock``; ``reason`` is for people."""
+
+    what: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something that an admin should know and that did not stop the run; ``code`` is stable, ``message`` a sentence."""
 

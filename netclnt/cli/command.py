@@ -33,8 +33,8 @@ def declare(name: str, *, examples: Sequence[str], params: Sequence[click.Parame
 
 
 def config_flags(table: type[Table], *names: str) -> list[click.Option]:
-    """Flags for keys of a config table. They come in raw: the config checks them together with all else."""
-    return [_flag(keys(table)[name]) for name in names]
+    """Flags for keys of a config table, but for secret ones. They come in raw: the config checks them together with all else."""
+    return [_flag(key) for key in map(keys(table).__getitem__, names) if not key.secret]
 
 
 def _flag(key: Key) -> click.Option:

@@ -194,7 +194,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         stack.callback(source.close)
         yield Slave(
             name=config.name,
-            machine_id=_machine_id(),
+            machine_id=machine_id(),
             root=root,
             root_path=root.path,
             ledger=ledger,
@@ -321,7 +321,7 @@ def _account(key: str, name: str | None, find: Callable[[str], int]) -> int | No
         ) from None
 
 
-def _machine_id() -> str:
+def machine_id() -> str:
     """machine-id(5), or nothing where there is none."""
     try:
         return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:64]

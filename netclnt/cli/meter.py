@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from netclnt.cli.text import human_bytes, safe
-from netclnt.events import Planned, Progressed
+from netclnt.cli.text import human_bytes, human_seconds, safe
+from netclnt.events import Catalog, Event, Planned, Progressed, Waiting
 
 _WINDOW = 10.0
 
@@ -20,10 +20,20 @@ class Meter:
         self._samples: deque[tuple[float, int]] = deque()
         self.last: Progressed | None = None
         self._planned: Planned | None = None
+        self._waiting: Waiting | None = None
+        self._until = 0.0
 
-    def plan(self, event: Planned) -> None:
-        """What comes next; on a thin line it takes minutes until the first of it is done."""
-        self._planned = event
+    def observe(self, event: Event) -> None:
+        """Takes what matters of a run's events."""
+        match event:
+            case Progressed():
+                self.update(event)
+            case Planned():
+                self._planned, self._waiting = event, None  # on a thin line it takes minutes until the first of it is done
+            case Waiting():
+                self._waiting, self._until = event, self._clock() + event.seconds
+            case Catalog():
+                self._waiting = None
 
     def update(self, event: Progressed) -> None:
         if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
@@ -34,7 +44,7 @@ class Meter:
         if not self._samples or now - self._samples[-1][0] >= _WINDOW / 100:
             self._samples.append((now, event.bytes_done))
         self.last = event
-        self._planned = None
+        self._planned = self._waiting = None
 
     @property
     def rate(self) -> float:
@@ -63,6 +73,9 @@ class Meter:
 
     def line(self) -> str:
         """One line that says where the work is. Takes no lock: a signal handler calls it."""
+        left = self._until - self._clock()
+        if self._waiting is not None and left > 0:
+            return wait_line(self._waiting, left)
         event, planned = self.last, self._planned
         if planned is not None:
             return plan_line(planned)
@@ -76,3 +89,8 @@ class Meter:
 
 def plan_line(event: Planned) -> str:
     return f"{safe(event.image)}: {human_bytes(event.bytes_fetch)} to fetch, {human_bytes(event.bytes_reuse)} to reuse"
+
+
+def wait_line(event: Waiting, seconds: float) -> str:
+    """``seconds`` are those left of the wait."""
+    return f"waits {human_seconds(seconds)}: {safe(event.reason)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Mapping
+from enum import IntEnum
 from typing import TextIO
 
 from netclnt.errors import StorageFailed
@@ -12,16 +14,27 @@ from netclnt.errors import StorageFailed
 STDOUT = "standard output"
 
 
+class Level(IntEnum):
+    """How much a line matters: the priorities of syslog(3)."""
+
+    ERROR = 3
+    WARNING = 4
+    INFO = 6
+
+
 class OutputClosed(Exception):
     """Standard output's reader went away: the run ends quietly, as by SIGPIPE. Not a failure, so no NetclntError."""
 
 
 class Output:
-    """Lines to standard output and standard error. Characters that the locale lacks are escaped, not refused."""
+    """Lines to standard output and standard error. Characters that the locale lacks are escaped, not refused.
 
-    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+    ``journal`` says that standard error leads to systemd's journal, which takes a line's level from its prefix."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, journal: bool = False) -> None:
         self.stdout = stdout
         self.stderr = stderr
+        self.journal = journal
 
     def data(self, line: str) -> None:
         """Raises OutputClosed or StorageFailed."""
@@ -38,10 +51,11 @@ class Output:
             silence_stdout()
             raise failure(error) from None
 
-    def note(self, line: str) -> None:
-        """A line for people; a standard error that cannot take it stops nothing."""
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """Lines for people; a standard error that cannot take them stops nothing."""
+        prefix = f"<{int(level)}>" if self.journal else ""
         try:
-            self.stderr.write(line + "\n")
+            self.stderr.write("".join(f"{prefix}{line}\n" for line in text.split("\n")))
             self.stderr.flush()
         except OSError:
             _silence(2)
@@ -54,7 +68,19 @@ def standard() -> Output:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-    return Output(sys.stdout, sys.stderr)
+    return Output(sys.stdout, sys.stderr, journal=_is_journal(os.environ))
+
+
+def _is_journal(environment: Mapping[str, str]) -> bool:
+    """Whether standard error is the journal's own stream, as JOURNAL_STREAM tells it: systemd.exec(5)."""
+    told = environment.get("JOURNAL_STREAM")
+    if not told:
+        return False
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return told == f"{status.st_dev}:{status.st_ino}"
 
 
 def failure(error: OSError) -> OutputClosed | StorageFailed:

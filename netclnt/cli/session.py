@@ -11,17 +11,18 @@ from typing import TypeVar
 from netclnt.cli import settings
 from netclnt.cli.errors import explain
 from netclnt.cli.parser import Globals
-from netclnt.cli.show import View
+from netclnt.cli.show import View, now
 from netclnt.config import MasterConfig, SlaveConfig, Table
 from netclnt.errors import ExitCode
-from netclnt.events import Event, Failed
+from netclnt.events import Event, Failed, Observer
 
 T = TypeVar("T", bound=Table)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """What a command gets. ``command`` is its full name ("netclnt sync"), ``started`` RFC 3339 in UTC."""
+    """What a command gets. ``command`` is its full name ("netclnt sync"), ``started`` RFC 3339 in UTC. ``observers`` hear, after
+    the view, what happens."""
 
     command: str
     run_id: str
@@ -30,6 +31,7 @@ class Session:
     view: View
     environment: Mapping[str, str]
     failures: list[ExitCode] = field(default_factory=list)
+    observers: list[Observer] = field(default_factory=list)
     _began: float = field(default_factory=monotonic)
 
     @property
@@ -42,6 +44,12 @@ class Session:
         if isinstance(event, Failed):
             self.failures.append(explain(event.error).code)
         self.view.observe(event)
+        for observer in self.observers:
+            observer(event)
+
+    def begin_now(self) -> None:
+        """What was until now a wait for the right moment does not count as part of the run."""
+        self.started, self._began = now(), monotonic()
 
     @property
     def holder(self) -> str:

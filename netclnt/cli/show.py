@@ -10,11 +10,11 @@ from time import monotonic
 from typing import Literal, Protocol, TextIO
 
 from netclnt.cli.errors import Explained, explain
-from netclnt.cli.meter import Meter, plan_line
-from netclnt.cli.output import Output
+from netclnt.cli.meter import Meter, plan_line, wait_line
+from netclnt.cli.output import Level, Output
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
-from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Warned
+from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Waiting, Warned
 
 Record = Mapping[str, object]
 
@@ -108,15 +108,13 @@ class TextView:
 
     def observe(self, event: Event) -> None:
         with self.lock:
-            if isinstance(event, Planned):
-                self.meter.plan(event)
+            self.meter.observe(event)
             if isinstance(event, Progressed):
-                self.meter.update(event)
                 self._progress()
             elif isinstance(event, Failed):
                 self.failed(explain(event.error), event.image)
             elif line := event_line(event, verbose=self.verbose):
-                self.note(line)
+                self.note(line, event_level(event))
 
     def _progress(self) -> None:
         if self.quiet:
@@ -143,22 +141,21 @@ class TextView:
             self.output.data(line)
         self.output.flush()
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, level: Level = Level.INFO) -> None:
         if not self.quiet:
-            self._say(text)
+            self._say(text, level)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, level: Level) -> None:
         with self.lock:
             if self._bar:
                 self._bar.print(text)
             else:
-                self.output.note(text)
+                self.output.note(text, level)
 
     def failed(self, explained: Explained, image: str = "") -> None:
         if self.quiet and explained.code in _QUIET:
             return
-        prefix = f"{safe(image)}: " if image else ""
-        self._say(f"netclnt: {prefix}{explained.sentence}" + (f"\n  hint: {explained.hint}" if explained.hint else ""))
+        self._say(f"netclnt: {error_text(explained, image)}", code_level(explained.code))
 
     def ended(self, code: ExitCode) -> ExitCode:
         self._close_bar()
@@ -178,6 +175,22 @@ _QUIET = (ExitCode.LOCKED, ExitCode.PAUSED)
 """Normal for a job that starts often; the contract says that both are silent under ``-q``."""
 
 
+def code_level(code: ExitCode) -> Level:
+    """How much an end with this code matters."""
+    return Level.INFO if code in (ExitCode.OK, ExitCode.DIFF, *_QUIET) else Level.ERROR
+
+
+def event_level(event: Event) -> Level:
+    """How much the line of :func:`event_line` matters."""
+    return Level.WARNING if isinstance(event, Warned | Retried) else Level.INFO
+
+
+def error_text(explained: Explained, image: str = "") -> str:
+    """An error, of one image or of the whole run, as lines of plain text."""
+    prefix = f"{safe(image)}: " if image else ""
+    return f"{prefix}{explained.sentence}" + (f"\n  hint: {explained.hint}" if explained.hint else "")
+
+
 def event_line(event: Event, *, verbose: int) -> str:
     """An event as a line of plain text, or nothing."""
     match event:
@@ -190,6 +203,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return _summary(event)
         case Retried(what=what, attempt=attempt, delay=delay, reason=reason):
             return f"{safe(what)}: {safe(reason)}; attempt {attempt + 1} in {human_seconds(delay)}"
+        case Waiting(seconds=seconds):
+            return wait_line(event, seconds)
         case Catalog(generation=generation, images=images) if verbose:
             return f"catalog: generation {generation}, {counted(images, 'image')}"
         case Changed(image=image, action=action, from_version=old, to_version=new) if verbose:

@@ -14,7 +14,7 @@ from netclnt.cli.meter import Meter
 from netclnt.cli.output import Output
 from netclnt.cli.show import Column, Record, now
 from netclnt.errors import ExitCode, StorageFailed
-from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Warned
+from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Waiting, Warned
 from netclnt.outcome import outcome
 
 _TYPES: dict[type[Event], str] = {
@@ -23,6 +23,7 @@ _TYPES: dict[type[Event], str] = {
     Planned: "plan",
     ImageDone: "image",
     Retried: "retry",
+    Waiting: "wait",
     Warned: "warning",
     Summed: "summary",
 }
@@ -46,17 +47,16 @@ class JsonView:
 
     def observe(self, event: Event) -> None:
         with self.lock:
-            if isinstance(event, Planned):
-                self.meter.plan(event)
+            self.meter.observe(event)
             if isinstance(event, Progressed):
                 self._progress(event)
             elif isinstance(event, Failed):
                 self.failed(explain(event.error), event.image)
-            elif type(event) in _TYPES:
-                self._emit(_TYPES[type(event)], **asdict(event))
+            elif record := event_record(event):
+                kind, fields = record
+                self._emit(kind, **fields)
 
     def _progress(self, event: Progressed) -> None:
-        self.meter.update(event)
         if self._clock() < self._next_progress:
             return
         self._next_progress = self._clock() + 1.0
@@ -74,16 +74,7 @@ class JsonView:
         """Programs get events."""
 
     def failed(self, explained: Explained, image: str = "") -> None:
-        more = {"image": image} if image else {}
-        self._emit(
-            "error",
-            code=explained.code.name,
-            message=explained.sentence,
-            hint=explained.hint,
-            cause=explained.cause,
-            exit_code=int(explained.code),
-            **more,
-        )
+        self._emit("error", **error_fields(explained, image))
         if self._lost:
             self.output.note(f"netclnt: {explained.sentence}")
 
@@ -106,6 +97,26 @@ class JsonView:
                 self.output.note(f"netclnt: {explain(error).sentence}")
 
     def _line(self, kind: str, fields: Record) -> str:
-        record = {"type": kind, "time": now(), "run_id": self.run_id} | dict(fields)
-        rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in record.items()}
-        return json.dumps(rounded, default=str, separators=(",", ":"))
+        return json_line(kind, fields, run_id=self.run_id)
+
+
+def event_record(event: Event) -> tuple[str, dict[str, object]] | None:
+    """An event's type and fields; None for those that are shown in another way."""
+    return (_TYPES[type(event)], asdict(event)) if type(event) in _TYPES else None
+
+
+def error_fields(explained: Explained, image: str) -> dict[str, object]:
+    """Of one image, or of the whole run."""
+    return {
+        "code": explained.code.name,
+        "message": explained.sentence,
+        "hint": explained.hint,
+        "cause": explained.cause,
+        "exit_code": int(explained.code),
+    } | ({"image": image} if image else {})
+
+
+def json_line(kind: str, fields: Record, *, run_id: str) -> str:
+    record = {"type": kind, "time": now(), "run_id": run_id} | dict(fields)
+    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in record.items()}
+    return json.dumps(rounded, default=str, separators=(",", ":"))

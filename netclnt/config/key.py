@@ -26,7 +26,8 @@ class Shape(Enum):
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of a table. ``about`` says what it does and in which unit; ``metavar`` stands for its value in help texts;
-    ``example`` (as TOML holds it) stands in a written config where there is no default."""
+    ``example`` (as TOML holds it) stands in a written config where there is no default. ``secret`` ones have no
+    flag, for a process's arguments are for all to see, and are shown to nobody."""
 
     name: str
     about: str
@@ -35,6 +36,7 @@ class Key:
     shape: Shape = Shape.TEXT
     metavar: str = "TEXT"
     example: object = None
+    secret: bool = False
 
     @property
     def flag(self) -> str:

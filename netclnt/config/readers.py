@@ -16,6 +16,9 @@ from netclnt.naming import check_channel
 
 Reader = Callable[[object], object]
 
+FACILITIES = ("user", "daemon", "cron", *(f"local{number}" for number in range(8)))
+"""Those of syslog(3) that are meant for such programs as this."""
+
 
 class Unfit(ValueError):
     """The value cannot be used; the text says why."""
@@ -201,6 +204,22 @@ def host_key(value: object) -> str:
     checked = text(value)
     if not _FINGERPRINT.fullmatch(checked):
         raise Unfit("must be a fingerprint as ssh-keygen -l prints it: SHA256: and 43 characters")
+    return checked
+
+
+def web_page(value: object) -> str:
+    """``https://HOST[:PORT][/PATH]`` or ``http://…``, in ASCII and without a password."""
+    problem = "must be https://HOST/PATH or http://HOST/PATH, in ASCII"
+    checked = text(value)
+    try:
+        parts = urlsplit(checked)
+        port = parts.port
+    except ValueError:
+        raise Unfit(problem) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not checked.isascii() or " " in checked:
+        raise Unfit(problem)
+    if "@" in parts.netloc or parts.fragment:
+        raise Unfit("must contain neither a login nor a fragment")
     return checked
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from netclnt.config import readers
 from netclnt.config.key import Key, Shape
+from netclnt.config.telling import TELLING
 from netclnt.model import DEFAULT_CHANNEL
 
 
@@ -61,6 +62,7 @@ class SlaveConfig:
     timeout: float
     retry_budget: float
     lock_timeout: float
+    random_delay: float
     password_file: Path | None
     password_command: str | None
     threads: int
@@ -72,6 +74,11 @@ class SlaveConfig:
     max_image_size: int
     adopt: bool
     report: bool
+    syslog: str
+    log_file: Path | None
+    log_format: str
+    metrics: Path | None
+    ping_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +307,13 @@ _SLAVE = (
         default=0.0,
         metavar="SECONDS",
     ),
+    Key(
+        name="random_delay",
+        about="Spread the starts of a fleet over so long: each machine first waits its own part of it, always the same.",
+        read=readers.seconds(0, 86400),
+        default=0.0,
+        metavar="SECONDS",
+    ),
     _PASSWORD_FILE,
     _PASSWORD_COMMAND,
     Key(
@@ -370,4 +384,5 @@ _SLAVE = (
         default=True,
         shape=Shape.FLAG,
     ),
+    *TELLING,
 )

@@ -22,9 +22,9 @@ LAYERS = {
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "pagedeltas", "subset"),
-        *("backoff", "callthread", "slot"),
+        *("backoff", "callthread", "slot", "pulse"),
     ],
-    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify"],
+    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping"],
     "work": [
         *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),
@@ -44,6 +44,7 @@ DIRECT_EDGES = {
 """Edges that the work layer may import by name instead of taking them as arguments, and why."""
 
 LATE_IMPORTS = {
+    "cli.surroundings": "loads what surrounds a run only where config or environment ask for it",
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
     "cli.mending": "loads what replaces a damaged ledger only when there is one",
     "offer": "loads what recognizes images only after the ledger was lost",
@@ -58,6 +59,7 @@ HEAVY = {
     "cryptography": {"sftp.paramiko", "sftp.packets", "cli.sshkey"},
     "pyodbc": {"catalog.odbc"},
     "rich": {"cli.show_rich"},
+    "prometheus_client": {"cli.metrics"},
 }
 """Libraries that cost start-up time, and the only modules that name them."""
 

@@ -18,7 +18,7 @@ from netclnt.errors import ExitCode
 from netclnt.events import Event, Progressed
 from tests.support.documents import LITERAL, all_commands, check, man_page, shown_in
 
-EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "warning", "error", "summary", "exit"]
+EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "warning", "error", "summary", "exit"]
 """The types of JSON events: a contract."""
 
 COMMANDS = [(" ".join(path), command) for path, command in all_commands() if not isinstance(command, click.Group)]

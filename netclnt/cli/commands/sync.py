@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.around import Run, surrounded
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
 from netclnt.cli.mending import mending
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
+from netclnt.cli.surroundings import surroundings
 from netclnt.config import SlaveConfig
 from netclnt.errors import ExitCode, Locked
-from netclnt.events import Changed, Event, Planned, Summed
+from netclnt.events import Changed, Event, Planned, Summed, Waiting
 from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave
@@ -63,6 +66,7 @@ PLAN_COLUMNS = (
                 "host_key",
             ),
             *("connections", "bwlimit", "threads", "timeout", "retry_budget", "lock_timeout", "report"),
+            *("random_delay", "syslog", "log_file", "log_format", "metrics"),
         ),
     ],
 )
@@ -83,20 +87,34 @@ def command(
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
 
-    def run() -> tuple[ExitCode, bool]:
-        with edges.open_slave(config, session) as opened:
-            slave = replace(opened, retry_quarantined=retry_quarantined)
-            if dry_run:
-                return _forecast(session, slave, selection)
-            return _sync(session, slave, selection, config.lock_timeout)
+    @contextmanager
+    def opened() -> Iterator[Slave]:
+        with edges.open_slave(config, session) as slave:
+            yield replace(slave, retry_quarantined=retry_quarantined)
 
-    code, differs = run() if dry_run else mending(config, session, run)
-    return ExitCode.DIFF if differs and detailed_exit_code and code is ExitCode.OK else code
+    def ended(code: ExitCode, differs: bool) -> ExitCode:
+        return ExitCode.DIFF if differs and detailed_exit_code and code is ExitCode.OK else code
+
+    if dry_run:
+        with opened() as slave:
+            return ended(*_forecast(session, slave, selection))
+    run = Run(session, config)
+
+    def work() -> tuple[ExitCode, bool]:
+        with opened() as slave:
+            return _sync(run, slave, selection)
+
+    return surrounded(run, surroundings(config, session.environment), lambda: ended(*mending(config, session, work)))
 
 
-def _sync(session: Session, slave: Slave, selection: Selection | None, patience: float) -> tuple[ExitCode, bool]:
-    with Recorded(session, slave.ledger) as recorded:
-        result = _patiently(lambda: sync(slave, selection, observer=recorded.observe, begun=recorded.begin), patience)
+def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode, bool]:
+    with Recorded(run.session, slave.ledger) as recorded:
+
+        def begin() -> None:
+            recorded.begin()
+            run.begin()
+
+        result = _patiently(run, lambda: sync(slave, selection, observer=recorded.observe, begun=begin))
         if selection and not result.failed:
             refuse_nothing(selection, sum(held in selection for held in slave.ledger.held()))
         recorded.end(result.exit_code, generation=result.generation, images_changed=len(result.changed))
@@ -135,13 +153,18 @@ def _plan_record(change: Changed, plan: Planned) -> Record:
     }
 
 
-def _patiently(run: Callable[[], Result], patience: float) -> Result:
-    """Run, and while another run holds the root try again for so many seconds."""
+def _patiently(run: Run, work: Callable[[], Result]) -> Result:
+    """Work, and while another run holds the root try again for as long as the config says."""
+    patience = run.config.lock_timeout
     until = time.monotonic() + patience
+    told = False
     while True:
         try:
-            return run()
-        except Locked:
+            return work()
+        except Locked as error:
             if time.monotonic() >= until:
                 raise
+            if not told:
+                run.session.observe(Waiting("lock", patience, f"{error.path} is in use by {error.holder or 'another run'}"))
+            told = True
         time.sleep(_LOCK_WAIT_SECONDS)
