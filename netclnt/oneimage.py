@@ -281,7 +281,8 @@ class _Follower:
     def _write(self) -> None:
         if self._pages:
             self._staging.stage.sync()
-            self._job.slave.ledger.journal_add(self._manifest.digest, self._pages)
+            slave = self._job.slave
+            slave.ledger.journal_add(self._manifest.digest, self._pages, fetched=slave.source.bytes_received, at=slave.now())
             self._pages = []
         self._journaled = self._job.slave.monotonic()
 

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from zlib import crc32
 
 from netclnt.errors import ForbiddenValue
+from netclnt.ledger import history
 from netclnt.ledger.database import Database
-from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run
+from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run, RunImage
+from netclnt.ledger.rows import checked, columns, crc, insert, values
 from netclnt.model import NUMBER_MAX, Kind, check_hex, check_range
 from netclnt.protocols import Facts
 
 BUSY_SECONDS = 60.0
-RUNS_KEPT = 1000
 
 _IDENTITY = "identity"
 _MARKER = "marker"
 _REBUILDING = "rebuilding"
 _SIGN = 1 << 63
 
-_APPLIED = ", ".join(field.name for field in fields(Applied))
-_HELD = ", ".join(field.name for field in fields(Held))
-_KEPT = ", ".join(field.name for field in fields(Kept))
-_QUARANTINE = ", ".join(field.name for field in fields(Quarantine))
-_RUN = ", ".join(field.name for field in fields(Run))
+_APPLIED = columns(Applied)
+_HELD = columns(Held)
+_KEPT = columns(Kept)
+_QUARANTINE = columns(Quarantine)
 
 
 class Ledger:
@@ -44,6 +44,7 @@ class Ledger:
 
     def __init__(self, path: Path | str, *, busy: float = BUSY_SECONDS, readonly: bool = False) -> None:
         self._database = Database(path, busy=busy, readonly=readonly)
+        self._run_id = ""
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +59,8 @@ class Ledger:
     def check(self) -> None:
         """Read the whole file; raises LedgerDamaged if it contradicts itself."""
         self._database.check()
-        self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined()
+        self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined(), self.runs()
+        history.fetched(self._database)
 
     # --- the master followed, the root served
 
@@ -91,12 +93,12 @@ class Ledger:
         """What was last fully applied; None if nothing was."""
         rows = self._database.rows(f"SELECT {_APPLIED}, crc FROM applied")
         with self._database.believed():
-            return next((Applied(*row) for row in _checked(rows)), None)
+            return next((Applied(*row) for row in checked(rows)), None)
 
     def set_applied(self, applied: Applied) -> None:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM applied")
-            _insert(connection, "applied", _APPLIED, _values(applied))
+            insert(connection, "applied", _APPLIED, values(applied))
 
     # --- images held
 
@@ -104,12 +106,12 @@ class Ledger:
         """All images, ordered by the bytes of their names."""
         rows = self._database.rows(f"SELECT {_HELD}, crc FROM held ORDER BY name")
         with self._database.believed():
-            return [_held(row) for row in _checked(rows)]
+            return [_held(row) for row in checked(rows)]
 
     def get(self, name: str) -> Held | None:
         rows = self._database.rows(f"SELECT {_HELD}, crc FROM held WHERE name = ?", (name,))
         with self._database.believed():
-            return next((_held(row) for row in _checked(rows)), None)
+            return next((_held(row) for row in checked(rows)), None)
 
     def facts(self, name: str, path: str | None = None) -> dict[str, Facts]:
         """How each path of the image (or the one path) looked when it was recorded; empty for an unknown one."""
@@ -167,14 +169,14 @@ class Ledger:
         """Remember a kept version; one of the same token is replaced."""
         kept = Kept(name, number, manifest, token, since)
         with self._database.transaction() as connection:
-            _insert(connection, "kept", _KEPT, _values(kept))
+            insert(connection, "kept", _KEPT, values(kept))
 
     def kept(self, name: str | None = None) -> list[Kept]:
         """Kept versions of one image, or of all; ordered by name, then oldest number first."""
         where, parameters = ("", ()) if name is None else (" WHERE name = ?", (name,))
         rows = self._database.rows(f"SELECT {_KEPT}, crc FROM kept{where} ORDER BY name, number, token", parameters)
         with self._database.believed():
-            return [Kept(*row) for row in _checked(rows)]
+            return [Kept(*row) for row in checked(rows)]
 
     def drop_kept(self, token: str) -> None:
         """Forget a kept version. An unknown one is fine. Called before the root drops it, so that the ledger never claims what is
@@ -187,13 +189,13 @@ class Ledger:
     def quarantine(self, entry: Quarantine) -> None:
         """Put a version into quarantine. Lasts until another version of the image is recorded."""
         with self._database.transaction() as connection:
-            _insert(connection, "quarantine", _QUARANTINE, _values(entry))
+            insert(connection, "quarantine", _QUARANTINE, values(entry))
 
     def quarantined(self) -> list[Quarantine]:
         """All, ordered by name, then by number."""
         rows = self._database.rows(f"SELECT {_QUARANTINE}, crc FROM quarantine ORDER BY name, number")
         with self._database.believed():
-            return [Quarantine(*row) for row in _checked(rows)]
+            return [Quarantine(*row) for row in checked(rows)]
 
     # --- pages staged
 
@@ -203,28 +205,54 @@ class Ledger:
         with self._database.believed():
             return {check_range("page", page, 0, NUMBER_MAX) for (page,) in rows}
 
-    def journal_add(self, manifest: str, pages: Iterable[int]) -> None:
-        """Call it only behind ``Stage.sync``."""
-        with self._database.transaction() as connection:
+    def journal_add(self, manifest: str, pages: Iterable[int], *, fetched: int = 0, at: str = "") -> None:
+        """Call it only behind ``Stage.sync``. ``fetched`` are the bytes that the run of :meth:`start_run` fetched until now, all
+        told, which is ``at`` (RFC 3339): so they count also if it is killed."""
+        quarter = history.quarter_of(at) if fetched else ""
+        with self._changing_runs() as connection:
             rows = ((manifest, page) for page in pages)
             connection.executemany("INSERT OR IGNORE INTO journal (manifest, page) VALUES (?, ?)", rows)
+            if fetched and self._run_id:
+                history.note_fetched(connection, self._run_id, fetched, quarter)
 
     def journal_clear(self, manifest: str) -> None:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM journal WHERE manifest = ?", (manifest,))
 
+    def discard(self, manifest: str) -> None:
+        """Forget what is staged of a version: its journal, and that it was deferred. Called before the root discards it."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM journal WHERE manifest = ?", (manifest,))
+            connection.execute("DELETE FROM deferred WHERE manifest = ?", (manifest,))
+
     # --- runs
 
-    def start_run(self, run_id: str, command: str, started: str) -> bool:
-        """Record that a run began; of the runs only the newest :data:`RUNS_KEPT` stay. False if the one before it has not ended,
-        or never will."""
-        run = Run(run_id, command, started)
-        values = tuple(getattr(run, field.name) for field in fields(run))
+    def start_run(self, run_id: str, command: str, started: str, *, process: str = "") -> bool:
+        """Record that a run began; of the runs the newest stay, and those that did something longer (:mod:`.history`). False if
+        the one before it has not ended, or never will."""
+        self._run_id, run = run_id, Run(run_id, command, started, process=process)
         with self._database.transaction() as connection:
-            before = connection.execute("SELECT code FROM run ORDER BY id DESC LIMIT 1").fetchone()
-            connection.execute(f"INSERT INTO run ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-            connection.execute("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?", (RUNS_KEPT,))
-        return before is None or before[0] is not None
+            return history.start(connection, run)
+
+    def note_forecast(self, run_id: str, *, bytes_fetch: int, seconds: float | None, nights: int | None) -> None:
+        """What a run that goes on is expected to cost."""
+        with self._changing_runs() as connection:
+            history.change(
+                connection,
+                run_id,
+                lambda run: replace(run, forecast_bytes=bytes_fetch, forecast_seconds=seconds, forecast_nights=nights),
+            )
+
+    def note_fetched(self, total: int, *, at: str) -> None:
+        """As with :meth:`journal_add`, where no page is complete."""
+        quarter = history.quarter_of(at)
+        with self._changing_runs() as connection:
+            history.note_fetched(connection, self._run_id, total, quarter)
+
+    def fetched(self, *, since: str, until: str) -> int:
+        """Bytes that runs fetched between two times (RFC 3339), both to the quarter of an hour; killed ones included, as far as
+        they were noted. Known for the last hundred days at least."""
+        return history.fetched_between(self._database, history.quarter_of(since), history.quarter_of(until))
 
     def end_run(
         self,
@@ -234,66 +262,65 @@ class Ledger:
         code: int,
         generation: int = 0,
         images_changed: int = 0,
+        images_failed: int = 0,
+        images_left: int = 0,
         bytes_fetched: int = 0,
         bytes_reused: int = 0,
         seconds: float = 0.0,
         message: str = "",
+        images: Iterable[RunImage] = (),
     ) -> None:
-        """Record how a run ended. Does nothing for an unknown one (the ledger may have been made anew meanwhile)."""
-        values = (ended, code, generation, images_changed, bytes_fetched, bytes_reused, seconds, message, run_id)
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE run SET ended = ?, code = ?, generation = ?, images_changed = ?, bytes_fetched = ?, bytes_reused = ?,"
-                " seconds = ?, message = ? WHERE run_id = ?",
-                values,
+        """Record how a run ended, and what came of its images. Does nothing for an unknown one (the ledger may have been made
+        anew meanwhile)."""
+        quarter = history.quarter_of(ended)
+        with self._changing_runs() as connection:
+            history.note_fetched(connection, run_id, bytes_fetched, quarter)
+            history.change(
+                connection,
+                run_id,
+                lambda run: replace(
+                    run,
+                    ended=ended,
+                    code=code,
+                    generation=generation,
+                    images_changed=images_changed,
+                    images_failed=images_failed,
+                    images_left=images_left,
+                    bytes_reused=bytes_reused,
+                    seconds=seconds,
+                    message=message,
+                ),
             )
+            history.add_images(connection, run_id, images)
 
-    def runs(self, limit: int = RUNS_KEPT) -> list[Run]:
+    def runs(self, limit: int = history.RUNS_KEPT) -> list[Run]:
         """The newest runs, newest first."""
-        rows = self._database.rows(f"SELECT {_RUN} FROM run ORDER BY id DESC LIMIT ?", (limit,))
-        with self._database.believed():
-            return [Run(*row) for row in rows]
+        return history.newest(self._database, limit)
+
+    def run_images(self, run_id: str) -> list[RunImage]:
+        """What came of each image of a run, ordered by the bytes of their names; empty where that is not known any more."""
+        return history.images_of(self._database, run_id)
 
     # --- inside
+
+    @contextmanager
+    def _changing_runs(self) -> Iterator[sqlite3.Connection]:
+        with self._database.believed(), self._database.transaction() as connection:
+            yield connection
 
     def _setting(self, key: str, digits: int) -> str | None:
         rows = self._database.rows("SELECT key, value, crc FROM setting WHERE key = ?", (key,))
         with self._database.believed():
-            return next((check_hex(key, value, digits) for _, value in _checked(rows)), None)
+            return next((check_hex(key, value, digits) for _, value in checked(rows)), None)
 
     def _set(self, key: str, value: str) -> None:
         with self._database.transaction() as connection:
-            _insert(connection, "setting", "key, value", (key, value))
-
-
-def _values(record: Applied | Held | Kept | Quarantine) -> tuple[Any, ...]:
-    """A record's fields as SQLite gives them back."""
-    values = (getattr(record, field.name) for field in fields(record))
-    return tuple(int(value) if isinstance(value, bool) else str(value) if isinstance(value, Kind) else value for value in values)
-
-
-def _insert(connection: sqlite3.Connection, table: str, columns: str, values: tuple[Any, ...]) -> int | None:
-    """Insert (or replace) a row of one of the checked tables; returns its number."""
-    marks = ", ".join("?" * (len(values) + 1))
-    cursor = connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}, crc) VALUES ({marks})", (*values, _crc(values)))
-    return cursor.lastrowid
-
-
-def _checked(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Rows without their CRC, which comes last; NULL where a row is of a release that had none. Raises ValueError."""
-    for *values, crc in rows:
-        if crc is not None and crc != _crc(tuple(values)):
-            raise ValueError(f"a row is not what it was: {values!r}"[:200])
-        yield tuple(values)
-
-
-def _crc(values: tuple[Any, ...]) -> int:
-    return crc32(repr(values).encode())
+            insert(connection, "setting", "key, value", (key, value))
 
 
 def _record(connection: sqlite3.Connection, held: Held, facts: Mapping[str, Facts]) -> None:
     _forget(connection, held.name)
-    number = _insert(connection, "held", _HELD, _values(held))
+    number = insert(connection, "held", _HELD, values(held))
     connection.executemany(
         "INSERT INTO fact (held, path, size, mtime, inode) VALUES (?, ?, ?, ?, ?)",
         ((number, path, fact.size, fact.mtime, _signed(fact.inode)) for path, fact in facts.items()),
@@ -302,8 +329,8 @@ def _record(connection: sqlite3.Connection, held: Held, facts: Mapping[str, Fact
 
 
 def _set_damaged(connection: sqlite3.Connection, held: Held, damaged: bool) -> None:
-    values = (int(damaged), _crc(_values(replace(held, damaged=damaged))), held.name)
-    connection.execute("UPDATE held SET damaged = ?, crc = ? WHERE name = ?", values)
+    row = (int(damaged), crc(values(replace(held, damaged=damaged))), held.name)
+    connection.execute("UPDATE held SET damaged = ?, crc = ? WHERE name = ?", row)
 
 
 def _forget(connection: sqlite3.Connection, name: str) -> None:

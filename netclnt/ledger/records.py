@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Self
 
 from netclnt.errors import ForbiddenValue
@@ -119,7 +120,8 @@ class Quarantine:
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a command. Until it ended (or if it died), ``ended`` is empty and ``code`` None. Times are RFC 3339, UTC;
-    ``code`` is the exit code; ``message`` the sentence that was shown for an error, or empty."""
+    ``code`` is the exit code; ``message`` the sentence that was shown for an error, or empty. ``forecast_…`` is what fetching was
+    expected to cost, None where nobody knew. ``process`` tells the process from all others, for as long as the host is up."""
 
     run_id: str
     command: str
@@ -132,6 +134,12 @@ class Run:
     bytes_reused: int = 0
     seconds: float = 0.0
     message: str = ""
+    images_failed: int = 0
+    images_left: int = 0
+    forecast_bytes: int | None = None
+    forecast_seconds: float | None = None
+    forecast_nights: int | None = None
+    process: str = ""
 
     def __post_init__(self) -> None:
         check_text("run id", self.run_id, 64)
@@ -140,10 +148,44 @@ class Run:
         check_text("time", self.ended, 40)
         check_range("exit code", 0 if self.code is None else self.code, 0, 255)
         check_range("generation", self.generation, 0, GENERATION_MAX)
-        check_range("images changed", self.images_changed, 0, NUMBER_MAX)
+        for what, count in (("changed", self.images_changed), ("failed", self.images_failed), ("left", self.images_left)):
+            check_range(f"images {what}", count, 0, NUMBER_MAX)
         check_range("bytes fetched", self.bytes_fetched, 0, SIZE_MAX)
         check_range("bytes reused", self.bytes_reused, 0, SIZE_MAX)
-        if isinstance(self.seconds, bool) or not isinstance(self.seconds, float | int):
-            raise ForbiddenValue(what="seconds", value=repr(self.seconds), rule="a number")
+        check_range("bytes to fetch", self.forecast_bytes or 0, 0, SIZE_MAX)
+        check_range("nights", self.forecast_nights or 0, 0, NUMBER_MAX)
+        for seconds in (self.seconds, self.forecast_seconds or 0.0):
+            _check_seconds(seconds)
         if not isinstance(self.message, str):
             raise ForbiddenValue(what="message", value=repr(self.message), rule="text")
+        check_text("process", self.process, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class RunImage:
+    """What came of one image in a run. ``result`` is ``updated``, ``recorded``, ``deferred`` (it is fetched, and not shown), or
+    ``failed``, ``left`` where the run ended before it was this image's turn. ``version`` is the one that was offered, None where
+    nobody knows; ``message`` the sentence that was shown for an error, or empty."""
+
+    image: str
+    result: str
+    version: int | None = None
+    bytes_fetched: int = 0
+    bytes_reused: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        check_text("image", self.image, 10_000)
+        check_text("result", self.result, 32)
+        check_range("version number", 1 if self.version is None else self.version, 1, NUMBER_MAX)
+        check_range("bytes fetched", self.bytes_fetched, 0, SIZE_MAX)
+        check_range("bytes reused", self.bytes_reused, 0, SIZE_MAX)
+        _check_seconds(self.seconds)
+        if not isinstance(self.message, str):
+            raise ForbiddenValue(what="message", value=repr(self.message), rule="text")
+
+
+def _check_seconds(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, float | int) or not isfinite(value):
+        raise ForbiddenValue(what="seconds", value=repr(value), rule="a number")

@@ -34,5 +34,20 @@ _SECOND = (
     *(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in CHECKED),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_THIRD = (
+    *(
+        f"ALTER TABLE run ADD COLUMN {column}"
+        for column in (
+            *("images_failed INTEGER NOT NULL DEFAULT 0", "images_left INTEGER NOT NULL DEFAULT 0"),
+            *("forecast_bytes INTEGER", "forecast_seconds REAL", "forecast_nights INTEGER"),
+            *("process TEXT NOT NULL DEFAULT ''", "crc INTEGER"),
+        )
+    ),
+    "CREATE TABLE run_image (run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE, image TEXT NOT NULL,"
+    " result TEXT NOT NULL, version INTEGER, bytes_fetched INTEGER NOT NULL, bytes_reused INTEGER NOT NULL,"
+    " seconds REAL NOT NULL, message TEXT NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (run, image)) WITHOUT ROWID",
+    "CREATE TABLE fetched (quarter TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """Statements that lead from ``user_version`` n to n + 1. Published ones never change; new ones are appended."""

@@ -7,13 +7,14 @@ import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, LedgerForeign, LedgerLinked, NetclntError, StorageFailed
-from netclnt.ledger import Applied, Held, Kept, Ledger, Quarantine, Run, ledger, schema
+from netclnt.ledger import Applied, Held, Kept, Ledger, Quarantine, Run, RunImage, history, schema
 from netclnt.model import Kind
 from netclnt.protocols import Facts
 
@@ -186,6 +187,24 @@ def test_L9_rows_of_a_release_without_checks_are_read(tmp_path: Path, monkeypatc
         assert ledger.kept() == [Kept("a", 2, DIGEST, "aa")]
 
 
+def test_L9_runs_of_the_release_before_are_read_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("netclnt.ledger.database.MIGRATIONS", schema.MIGRATIONS[:2])
+        Ledger(tmp_path / "l").close()
+    old = ("r1", "netclnt sync", "2026-11-22T01:02:03Z", "", None, 0, 0, 5, 0, 0.0, "")
+    with closing(sqlite3.connect(tmp_path / "l")) as raw:
+        raw.execute(f"INSERT INTO run VALUES (7, {', '.join('?' * 11)})", old)
+        raw.commit()
+    before = (tmp_path / "l").read_bytes()
+    with Ledger(tmp_path / "l", readonly=True) as book:
+        assert book.runs() == [Run("r1", "netclnt sync", "2026-11-22T01:02:03Z", bytes_fetched=5)]
+    assert (tmp_path / "l").read_bytes() == before
+    with Ledger(tmp_path / "l") as book:
+        assert not book.start_run("r2", "netclnt sync", "2026-11-23T01:02:03Z")
+        book.end_run("r1", ended="2026-11-23T01:02:04Z", code=0, bytes_fetched=7)
+        assert [(run.run_id, run.bytes_fetched) for run in book.runs()] == [("r2", 0), ("r1", 7)]
+
+
 def test_a_run_is_told_whether_the_one_before_it_ended() -> None:
     with Ledger(":memory:") as ledger:
         assert ledger.start_run("r1", "sync", "2026-11-23T01:02:03Z")
@@ -212,17 +231,112 @@ def test_journal_counts_each_page_once() -> None:
         assert ledger.journal(DIGEST) == set()
 
 
-def test_runs_newest_first_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "RUNS_KEPT", 5)
+def run_once(book: Ledger, run_id: str, *, at: str = "2026-11-23T01:02:03Z", **ended: object) -> None:
+    book.start_run(run_id, "netclnt sync", at)
+    book.end_run(run_id, ended=at, **{"code": 0, **ended})
+
+
+def test_runs_newest_first() -> None:
     with Ledger(":memory:") as book:
-        for number in range(8):
-            book.start_run(f"r{number}", "sync", "2026-11-23T01:02:03Z")
-        book.end_run("r7", ended="2026-11-23T01:02:04Z", code=7, generation=3, bytes_fetched=10, seconds=1.5, message="a\nb")
+        book.start_run("r1", "sync", "2026-11-23T01:02:03Z", process="boot:1:2")
+        assert book.runs() == [Run("r1", "sync", "2026-11-23T01:02:03Z", process="boot:1:2")]
+        book.note_forecast("r1", bytes_fetch=20, seconds=3, nights=None)
+        book.end_run("r1", ended="2026-11-23T01:02:04Z", code=7, generation=3, bytes_fetched=10, seconds=2, message="a\nb")
         book.end_run("unknown", ended="2026-11-23T01:02:04Z", code=0)
-        assert [run.run_id for run in book.runs()] == ["r7", "r6", "r5", "r4", "r3"]
-        assert book.runs(1) == [
-            Run("r7", "sync", "2026-11-23T01:02:03Z", "2026-11-23T01:02:04Z", 7, 3, 0, 10, 0, 1.5, "a\nb"),
-        ]
+        book.start_run("r2", "sync", "2026-11-23T01:02:05Z")
+        assert [run.run_id for run in book.runs()] == ["r2", "r1"]
+        (_, first) = book.runs()
+        assert first == replace(
+            Run("r1", "sync", "2026-11-23T01:02:03Z", "2026-11-23T01:02:04Z", 7, 3, 0, 10, 0, 2.0, "a\nb"),
+            forecast_bytes=20,
+            forecast_seconds=3.0,
+            process="boot:1:2",
+        )
+        assert book.runs(1)[0].run_id == "r2"
+
+
+def test_runs_are_trimmed_first_those_that_found_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "RUNS_KEPT", 6)
+    monkeypatch.setattr(history, "NEWEST_KEPT", 2)
+    with Ledger(":memory:") as book:
+        for number in range(12):
+            run_once(book, f"r{number}", bytes_fetched=10 if number in (1, 2, 4, 5, 6) else 0)
+        assert [run.run_id for run in book.runs()] == ["r11", "r10", "r6", "r5", "r4", "r2"]
+        for number in range(12, 20):
+            run_once(book, f"r{number}", code=5)
+        assert [run.run_id for run in book.runs()] == [f"r{number}" for number in range(19, 13, -1)]
+
+
+def test_what_came_of_each_image_is_kept_with_its_run_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "IMAGES_KEPT", 5)
+    some = [RunImage("b", "updated", 3, 10, 20, 1), RunImage("a", "failed", None, message="no\nspace")]
+    with Ledger(":memory:") as book:
+        for number in range(4):
+            run_once(book, f"r{number}", images=some)
+        run_once(book, "r4")
+        assert [len(book.run_images(f"r{number}")) for number in range(5)] == [0, 2, 2, 2, 0]
+        assert book.run_images("r3") == [replace(some[1]), replace(some[0], seconds=1.0)]
+        assert book.run_images("unknown") == []
+        monkeypatch.setattr(history, "RUNS_KEPT", 1)
+        monkeypatch.setattr(history, "NEWEST_KEPT", 1)
+        run_once(book, "r5")
+        assert not book._database.rows("SELECT * FROM run_image")
+
+
+def test_bytes_fetched_count_in_the_quarter_of_an_hour_in_which_they_came(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as book:
+        book.start_run("r1", "sync", "2026-10-31T23:58:00Z")
+        book.journal_add(DIGEST, [1], fetched=10, at="2026-10-31T23:59:59.999Z")
+        book.journal_add(DIGEST, [2], fetched=30, at="2026-11-01T00:00:00Z")
+        book.note_fetched(30, at="2026-11-01T00:20:00Z")
+    with Ledger(tmp_path / "l") as book:  # killed
+        assert book.runs(1)[0].bytes_fetched == 30
+        book.start_run("r2", "sync", "2026-11-01T00:30:00Z")
+        book.note_fetched(5, at="2026-11-01T01:20:00+01:00")
+        book.end_run("r2", ended="2026-11-01T00:29:00Z", code=14, bytes_fetched=12)
+
+        def fetched(since: str, until: str = "2026-11-30T12:00:00Z") -> int:
+            return book.fetched(since=since, until=until)
+
+        assert fetched("2026-10-01T00:00:00Z") == 42
+        assert fetched("2026-11-01T00:00:00Z") == 32
+        assert fetched("2026-11-01T01:15:00+01:00") == 12
+        assert fetched("2026-10-01T00:00:00Z", "2026-10-31T23:59:00Z") == 10
+        assert fetched("2026-11-02T00:00:00Z") == 0
+        book.check()
+
+
+def test_a_lost_clock_ends_no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fetched in a year that is still to come does not count now; the count of quarters bounds them, not a date."""
+    monkeypatch.setattr(history, "QUARTERS_KEPT", 3)
+    with Ledger(":memory:") as book:
+        run_once(book, "r1", at="2040-01-01T00:00:00Z", bytes_fetched=1 << 40)
+        run_once(book, "r2", bytes_fetched=10)
+        assert book.fetched(since="2026-11-01T00:00:00Z", until="2026-11-30T00:00:00Z") == 10
+        for hour in range(5):
+            run_once(book, f"later {hour}", at=f"2026-11-24T0{hour}:00:00Z", bytes_fetched=1)
+        book.start_run("last", "sync", "2026-11-24T06:00:00Z")
+        assert book.fetched(since="2026-11-01T00:00:00Z", until="2026-11-30T00:00:00Z") == 2
+
+
+def test_I1_a_run_or_an_amount_that_changed_in_the_file_is_not_believed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as book:
+        run_once(book, "r1", bytes_fetched=10, images=[RunImage("a", "updated")])
+    with closing(sqlite3.connect(tmp_path / "l")) as raw:
+        for table, column in (("run", "seconds"), ("run_image", "seconds"), ("fetched", "bytes")):
+            raw.execute(f"UPDATE {table} SET {column} = 7")
+        raw.commit()
+    at = "2026-11-23T01:02:03Z"
+    with Ledger(tmp_path / "l") as book:
+        for work in (
+            book.runs,
+            lambda: book.run_images("r1"),
+            lambda: book.fetched(since=at, until=at),
+            lambda: book.end_run("r1", ended=at, code=0),
+            book.check,
+        ):
+            with pytest.raises(LedgerDamaged):
+                work()
 
 
 def test_an_up_to_date_check_asks_little(tmp_path: Path) -> None:
