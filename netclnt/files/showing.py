@@ -22,7 +22,6 @@ from netclnt.files.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 from netclnt.files.workarea import IMAGE, KEPT, STAGING, WorkArea, make_directory
 
 _OLD = "old"
-_KEEPING = "keeping"
 _UNKNOWN_RENAME = (errno.EINVAL, errno.ENOSYS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
@@ -44,7 +43,7 @@ def _put(area: WorkArea, stage: int, parent: int, last: str, name: str, keep: st
         _put_new(area, stage, parent, last, name)
     elif lies == "other":
         raise _foreign(area, parent, last, name)
-    elif lies == "file" == kind_at(stage, IMAGE) and (keep is None or _keep_file(area, stage, parent, last, keep)):
+    elif lies == "file" == kind_at(stage, IMAGE) and (keep is None or _keep_file(area, parent, last, keep)):
         os.rename(IMAGE, last, src_dir_fd=stage, dst_dir_fd=parent)
     else:
         ready = ready_name(stage)
@@ -52,7 +51,7 @@ def _put(area: WorkArea, stage: int, parent: int, last: str, name: str, keep: st
         old = _exchange(stage, ready, parent, last)
         os.fsync(parent)
         if keep is not None:
-            with _kept(area, stage, keep) as kept:
+            with _kept(area, keep) as kept:
                 os.rename(old, IMAGE, src_dir_fd=stage, dst_dir_fd=kept)
         return
     os.fsync(parent)
@@ -87,10 +86,10 @@ def _exchange(stage: int, ready: str, parent: int, last: str) -> str:
     return _OLD
 
 
-def _keep_file(area: WorkArea, stage: int, parent: int, last: str, keep: str) -> bool:
+def _keep_file(area: WorkArea, parent: int, last: str, keep: str) -> bool:
     """Keep a live file by a second name for it; False where the file system, or a rule of the kernel, forbids links."""
     try:
-        with _kept(area, stage, keep) as kept:
+        with _kept(area, keep) as kept:
             os.link(last, IMAGE, src_dir_fd=parent, dst_dir_fd=kept, follow_symlinks=False)
     except OSError as error:
         if error.errno in _NO_LINK:
@@ -100,18 +99,23 @@ def _keep_file(area: WorkArea, stage: int, parent: int, last: str, keep: str) ->
 
 
 @contextmanager
-def _kept(area: WorkArea, stage: int, keep: str) -> Iterator[int]:
-    """The directory of a kept version, still empty and in ``stage``; it goes among the others when the version is in it, so that
-    none of those is ever without."""
-    remove(stage, _KEEPING)
-    make_directory(stage, _KEEPING)
-    with _opened(stage, _KEEPING) as kept:
-        yield kept
-        os.fsync(kept)
-        with _opened(area.need_work(), KEPT) as all_kept:
-            remove(all_kept, keep)
-            os.rename(_KEEPING, keep, src_dir_fd=stage, dst_dir_fd=all_kept)
-            os.fsync(all_kept)
+def _kept(area: WorkArea, keep: str) -> Iterator[int]:
+    """An empty directory for what is to be kept. It lies in staging, and becomes the kept version's at the end, durable: so one
+    that was interrupted is never taken for a kept version."""
+    token = secrets.token_hex(16)
+    with _opened(area.need_work(), STAGING) as staging, _opened(area.need_work(), KEPT) as all_kept:
+        remove(all_kept, keep)
+        make_directory(staging, token)
+        try:
+            with _opened(staging, token) as kept:
+                yield kept
+                os.fsync(kept)
+            os.rename(token, keep, src_dir_fd=staging, dst_dir_fd=all_kept)
+        except BaseException:
+            with suppress(OSError):  # unless something lies in it: then the next run takes it away, as any of staging
+                os.rmdir(token, dir_fd=staging)
+            raise
+        os.fsync(all_kept)
 
 
 @contextmanager
