@@ -21,7 +21,7 @@ from threading import BoundedSemaphore, Lock, Thread
 
 from netclnt.bases import NO_BASES, Bases
 from netclnt.checking import BUFFER_SIZE, good_blocks, page_matches, wrong_blocks
-from netclnt.errors import Damaged, NetclntError, Stopped
+from netclnt.errors import Damaged, NetclntError, Paused, Stopped
 from netclnt.frames import FrameRange, HeldBack, Piece, WantedFrame, joined, located
 from netclnt.front import Done, Front
 from netclnt.localmanifests import LocalManifest
@@ -393,7 +393,8 @@ class _Pass:
 
     def _fail(self, error: BaseException) -> None:
         """Note the first error, and plan nothing more. What has come over the line is still put in its place."""
+        paused = isinstance(error, Paused)  # for the line alone: what is here already is still put in its place
         with self._lock:
-            if self._error is None:
+            if self._error is None or (isinstance(self._error, Paused) and not paused):
                 self._error = error
-        self._stopped = True
+        self._stopped = self._stopped or not paused

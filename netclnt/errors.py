@@ -148,6 +148,20 @@ class SourceMissing(TemporaryError):
     cause: str
 
 
+@dataclass(eq=False)
+class HookFailed(NetclntError):
+    """``program`` of a hook did not end with exit code 0 but with ``code``, or without one; ``cause`` says how. ``image`` is
+    empty for a hook of the whole run; ``said`` is the last line that it wrote."""
+
+    exit_code = ExitCode.TEMP
+    hook: str
+    image: str
+    program: str
+    code: int | None
+    cause: str
+    said: str
+
+
 # --- AUTH: never retried
 
 
@@ -378,6 +392,39 @@ class BrakeApplied(NetclntError):
     exit_code = ExitCode.LIMIT
     limit: str
     problem: str
+
+
+class Paused(NetclntError):
+    """A normal stop with work left: the next run goes on."""
+
+    exit_code = ExitCode.PAUSED
+
+
+@dataclass(eq=False)
+class LinePaused(Paused):
+    """This run may take nothing more from the line. ``reason`` is the config's key that says so, ``limit`` what it allows and
+    ``left`` what is left of that, in bytes or seconds; ``again`` (RFC 3339, local time) when the line may be used again, empty
+    where any other run may."""
+
+    reason: str
+    limit: float = 0
+    left: int = 0
+    again: str = ""
+
+
+@dataclass(eq=False)
+class ActivationDeferred(Paused):
+    """All is fetched, and the hook ``before_image`` wants ``images`` to be shown later."""
+
+    images: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class PutOff(Paused):
+    """``program`` of the hook ``before`` wants the run to be later; ``said`` is the last line that it wrote."""
+
+    program: str
+    said: str
 
 
 class Stopped(NetclntError):

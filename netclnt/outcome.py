@@ -29,11 +29,11 @@ def outcome(*, whole_run: Iterable[ExitCode] = (), images: Iterable[ExitCode] = 
     """The one code a run ends with, by the contract's order of precedence.
 
     ``whole_run`` are the causes that ended or spoilt the run as a whole, ``images`` those of single images that failed while
-    it went on, ``succeeded`` whether at least one image did not fail.
+    it went on, ``succeeded`` whether at least one image did not fail. A normal stop (PAUSED) hides no failure.
     """
     failed = set(images)
     causes = set(whole_run) | (failed & {ExitCode.TRUST, ExitCode.INTEGRITY})
-    if failed and not causes:
+    if failed and causes <= {ExitCode.PAUSED}:
         if succeeded:
             return ExitCode.PARTIAL
         causes = failed

@@ -22,7 +22,7 @@ _NIGHTS_MAX = 10_000
 """Nobody wants to know more exactly what takes longer."""
 
 LocalTime = Callable[[float], datetime]
-"""What a wall clock shows at an instant; naive, or with a zone."""
+"""What a wall clock shows at an instant, with its zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,18 @@ def month_of(shown: datetime) -> str:
     return f"{shown.year:04}-{shown.month:02}"
 
 
-def next_month(instant: float, local: LocalTime) -> float:
-    """The instant at which the wall clock's next month begins."""
+def month_around(instant: float, local: LocalTime) -> tuple[float, float]:
+    """The instants at which the wall clock's month and the next one begin."""
     shown = local(instant)
-    year, month = (shown.year, shown.month + 1) if shown.month < 12 else (shown.year + 1, 1)
-    first = shown.replace(year=year, month=month, day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    distance = (first.replace(tzinfo=None) - shown.replace(tzinfo=None)).total_seconds()
-    guess = instant + distance
-    return guess + _offset(instant, local) - _offset(guess, local)
+    first = datetime(shown.year, shown.month, 1, tzinfo=UTC)
+    following = first.replace(year=shown.year + shown.month // 12, month=shown.month % 12 + 1)
+    return _instant(first, instant, local), _instant(following, instant, local)
+
+
+def _instant(wall: datetime, near: float, local: LocalTime) -> float:
+    """The instant at which the wall clock shows ``wall``, which says UTC and does not mean it."""
+    guess = wall.timestamp() - _offset(near, local)
+    return wall.timestamp() - _offset(guess, local)
 
 
 def stretches(terms: Terms, start: float, local: LocalTime) -> Iterator[Stretch]:

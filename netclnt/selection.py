@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -36,6 +36,11 @@ class Selection:
         if any(_matches(pattern, image) for pattern in excluding):
             return False
         return not including or any(_matches(pattern, image) for pattern in including)
+
+
+def rank(image: Named, patterns: Sequence[str]) -> int:
+    """The place of the first of the patterns that selects the image; behind all of them if none does."""
+    return next((place for place, pattern in enumerate(patterns) if image in Selection((pattern,))), len(patterns))
 
 
 def _matches(pattern: str, image: Named) -> bool:

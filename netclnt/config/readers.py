@@ -31,6 +31,7 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
 _BYTE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _RATE_MIN = 1024
+_RANGE = 1 << 20
 _FINITE = sys.float_info.max
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
@@ -118,6 +119,23 @@ def size(value: object) -> int:
     if number is None or number < 1:
         raise Unfit('must be a number of bytes, or text as "500G", "4T"')
     return int(number)
+
+
+def amount(value: object) -> int:
+    """As :func:`size`, and enough for one range of a file, which is fetched whole or not at all."""
+    number = size(value)
+    if number < _RANGE:
+        raise Unfit("must be at least 1M")
+    return number
+
+
+def or_off(read: Reader) -> Reader:
+    """None for ``"off"``."""
+
+    def read_or_off(value: object) -> object:
+        return None if value == "off" else read(value)
+
+    return read_or_off
 
 
 def _bytes(value: object, *, unit: str) -> float | None:

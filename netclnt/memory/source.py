@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeVar
 
+from netclnt.allowance import Allowance, unlimited
 from netclnt.errors import Damaged, ForbiddenValue, LineBroken, SourceMissing
 from netclnt.model import Range
 from netclnt.naming import check_path
@@ -35,14 +36,15 @@ class Corruption:
 class MemorySource:
     """A :class:`~netclnt.protocols.Source` over a mapping of path to content, which may change while it is read.
 
-    ``ahead`` ranges are taken at a time and answered last first, so that no consumer relies on an order. After ``cut_after``
-    bytes more the line breaks for good; ``missing`` are files that are not there although the mapping has them;
-    ``corruptions`` are applied to what is read. All of these may be set at any time.
+    ``ahead`` ranges are taken at a time and answered last first, so that no consumer relies on an order. ``allowance`` may end
+    its use, with Paused. After ``cut_after`` bytes more the line breaks for good; ``missing`` are files that are not there
+    although the mapping has them; ``corruptions`` are applied to what is read. All of these may be set at any time.
     """
 
-    def __init__(self, files: Mapping[str, bytes], *, ahead: int = 4) -> None:
+    def __init__(self, files: Mapping[str, bytes], *, ahead: int = 4, allowance: Allowance | None = None) -> None:
         self._files = files
         self._ahead = ahead
+        self._allowance = allowance or unlimited()
         self._closed = False
         self.cut_after: int | None = None
         self.missing: set[str] = set()
@@ -52,16 +54,21 @@ class MemorySource:
         self.address = "memory:"
 
     def read_file(self, path: str, *, limit: int) -> bytes:
+        self._allowance.check()
         content = self._content(path)
         if len(content) > limit:
             raise ForbiddenValue(what=f"size of {path}", value=str(len(content)), rule=f"at most {limit} bytes")
+        self._allowance.charge(len(content))
         return self._received(path, 0, content)
 
     def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
         feed = iter(ranges)
         while batch := list(islice(feed, self._ahead)):
-            for wanted in reversed(batch):
+            granted = list(takewhile(lambda wanted: self._allowance.take(wanted.length) is None, batch))
+            for wanted in reversed(granted):
                 yield wanted, self._bytes(wanted)
+            if len(granted) < len(batch) and (paused := self._allowance.take(0)) is not None:
+                raise paused
 
     def close(self) -> None:
         self._closed = True

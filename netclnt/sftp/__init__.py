@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 from weakref import WeakSet
 
+from netclnt.allowance import Allowance
 from netclnt.errors import BadArgument, DeadlinePassed, NetclntError
 from netclnt.events import Observer, ignore
 from netclnt.pacing import Pace
@@ -107,6 +108,7 @@ def open_source(
     retry_budget: float = 300.0,
     connections: int = 0,
     pace: Pace | None = None,
+    allowance: Allowance | None = None,
     observer: Observer = ignore,
 ) -> Source:
     """The store at ``parent``. Nothing is contacted, and no SSH library loaded, before the first read; the caller closes it.
@@ -114,7 +116,8 @@ def open_source(
     ``identity`` is a private key's file (default: the agent's and the user's own); ``known_hosts`` a file instead of the
     user's and the system's; ``host_key`` the server's fingerprint ``SHA256:…``, which then alone counts. ``timeout`` is the
     longest standstill in seconds, ``retry_budget`` the longest time in seconds from the line's first trouble to giving up.
-    ``connections`` 0 = as many as the line turns out to be worth. ``pace`` caps all of them together. Raises BadArgument.
+    ``connections`` 0 = as many as the line turns out to be worth. ``pace`` caps all of them together; ``allowance`` may
+    end their use, with Paused. Raises BadArgument.
     """
     login = Login(
         identity=Path(identity) if identity is not None else None,
@@ -135,7 +138,7 @@ def open_source(
     flows = WeakSet([flow])
 
     def one(flow: Flow) -> Source:
-        return SftpSource(line, parent, timeout=timeout, flow=flow, pace=pace)
+        return SftpSource(line, parent, timeout=timeout, flow=flow, pace=pace, allowance=allowance)
 
     def spare() -> Source:
         flows.add(another := Flow(each))

@@ -12,6 +12,7 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from netclnt.errors import Paused
 from netclnt.model import Range
 from netclnt.protocols import Source
 from netclnt.sftp.retry import RETRIED, Unanswered
@@ -39,7 +40,7 @@ class _Run(Generic[R]):
 
     def __init__(self) -> None:
         self.todo: SimpleQueue[R | None] = SimpleQueue()
-        self.results: SimpleQueue[tuple[R, bytes] | Future[_Line | None]] = SimpleQueue()
+        self.results: SimpleQueue[tuple[R, bytes] | Future[_Line | Paused | None]] = SimpleQueue()
         self.busy: list[_Line] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="sftp")
         self._stopped = False
@@ -54,14 +55,29 @@ class _Run(Generic[R]):
             self.todo.put(None)
         self._pool.shutdown(wait=False)
 
-    def _work(self, line: _Line) -> _Line | None:
+    def finish(self) -> Iterator[tuple[R, bytes]]:
+        """What is still in flight when nothing more may be asked for. Waits for all lines; an error that one of them meets now is
+        not worth a word."""
+        for _ in self.busy:
+            self.todo.put(None)
+        self._pool.shutdown(wait=True)
+        with suppress(Empty):
+            while True:
+                result = self.results.get_nowait()
+                if not isinstance(result, Future):
+                    yield result
+
+    def _work(self, line: _Line) -> _Line | Paused | None:
         """Fetch in batches that end when there is nothing to do just now: waiting must not keep answers from being read.
-        A spare line that fails gives its ranges back and is returned; any other error is the fetch's."""
+        A spare line that fails gives its ranges back and is returned, as is why nothing more may be asked for; any other error is
+        the fetch's."""
         while not self._stopped and (first := self.todo.get()) is not None:
             batch = Unanswered(chain([first], self._ready()))
             try:
                 with line.lock:
                     self._fetch(line.source, batch)
+            except Paused as paused:
+                return paused
             except RETRIED:
                 if not line.spare:
                     raise
@@ -137,7 +153,11 @@ class Parallel:
                     return
                 result = run.results.get()
                 if isinstance(result, Future):
-                    self._leave_out(run, result.result())
+                    ended = result.result()
+                    if isinstance(ended, Paused):
+                        yield from run.finish()
+                        raise ended
+                    self._leave_out(run, ended)
                     continue
                 count -= 1
                 ahead -= result[0].length

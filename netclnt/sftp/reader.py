@@ -9,7 +9,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from netclnt.errors import Damaged, NetclntError, SourceMissing
+from netclnt.allowance import Allowance, unlimited
+from netclnt.errors import Damaged, NetclntError, Paused, SourceMissing
 from netclnt.model import SIZE_MAX, Range, check_range
 from netclnt.naming import check_path
 from netclnt.pacing import Pace
@@ -45,12 +46,14 @@ _OF_THE_FILE = (StatusCode.NO_SUCH_FILE, StatusCode.PERMISSION_DENIED, StatusCod
 
 @dataclass(slots=True, eq=False)
 class _Work(Generic[R]):
-    """One call of fetch: ranges under way, ranges done and not yet handed out, and what went wrong first."""
+    """One call of fetch: ranges under way, ranges done and not yet handed out, what went wrong first, and why nothing more may be
+    asked for."""
 
     done: deque[tuple[R, bytes]] = field(default_factory=deque)
     under_way: int = 0
     splitting: _Assembly[R] | None = None
     error: NetclntError | None = None
+    paused: Paused | None = None
     over: bool = False
 
 
@@ -103,8 +106,9 @@ class SftpSource:
     """A :class:`~netclnt.protocols.Source` over one transport, made and opened with the first read, and closed with it.
 
     ``timeout`` is in seconds, as in :class:`~netclnt.sftp.session.Session`. ``flow`` says how much to ask for ahead of the
-    answers, and is told how they come; ``pace`` caps what is asked for, with all who share it. A fetch may be begun from
-    within the iterable of another one. Errors of the line close the source for good.
+    answers, and is told how they come; ``pace`` caps what is asked for, with all who share it, and ``allowance`` says whether
+    anything may be asked for: if not, what is in flight is still taken in and handed out, and then Paused raised. A fetch may be
+    begun from within the iterable of another one. Errors of the line close the source for good.
     """
 
     def __init__(
@@ -115,11 +119,13 @@ class SftpSource:
         timeout: float,
         flow: Flow | None = None,
         pace: Pace | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self._session = Session(make_transport, address=str(parent), timeout=timeout)
         self._parent = parent
         self._flow = flow or Flow()
         self._pace = pace or Pace()
+        self._allowance = allowance or unlimited()
         self._closed = False
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._chunk = READ_MAX
@@ -132,8 +138,8 @@ class SftpSource:
             self._session,
             self._pace,
             longest=self._longest,
-            wait=partial(self._take, 0),
-            received=self._count,
+            wait=self._wait,
+            received=self._received_whole,
             refused=self._refused,
         )
 
@@ -156,6 +162,7 @@ class SftpSource:
 
     def read_file(self, path: str, *, limit: int) -> bytes:
         check_path(path)
+        self._allowance.check()
         self._start()
         self._forget(path)
         try:
@@ -178,6 +185,8 @@ class SftpSource:
                     yield work.done.popleft()
                 if work.error is not None:
                     raise work.error
+                if work.paused is not None and not self._reads:
+                    raise work.paused
                 if not more and not work.under_way:
                     return
                 if self._session.waiting:
@@ -188,7 +197,7 @@ class SftpSource:
     # --- ranges into requests
 
     def _refill(self, work: _Work[R], feed: Iterator[R]) -> bool:
-        """Ask for more while bytes in flight allow; False when ``feed`` is at its end."""
+        """Ask for more while bytes in flight allow; False when ``feed`` is at its end, or nothing more may be asked for."""
         while work.error is None and self._asked < self._flow.window and self._reads < REQUESTS_MAX:
             if work.splitting is not None:
                 if not self._ask_piece(work, work.splitting):
@@ -202,12 +211,19 @@ class SftpSource:
                 work.done.append((taken, b""))
                 break
             check_range("range offset", taken.offset, 0, SIZE_MAX)
+            work.paused = work.paused or self._allowance.take(taken.length)
+            if work.paused is not None:
+                return False
             work.splitting = _Assembly(work, taken, missing=taken.length)
             work.under_way += 1
         return True
 
     def _ask_piece(self, work: _Work[R], assembly: _Assembly[R]) -> bool:
-        """Ask for the next bytes of a range; False if they, or one more open file, must wait for answers to others."""
+        """Ask for the next bytes of a range; False if they, or one more open file, must wait for answers to others, or nothing
+        more may be asked for."""
+        work.paused = work.paused or self._allowance.closed()
+        if work.paused is not None:
+            return False
         self._start()
         wanted = assembly.range
         length = min(self._longest(), wanted.length - assembly.asked)
@@ -228,9 +244,13 @@ class SftpSource:
         return True
 
     def _send(self, piece: _Read) -> None:
-        file = piece.file
+        file, work = piece.file, piece.owner.work
         if file.handle is None:
             file.backlog.append(piece)
+            return
+        work.paused = work.paused or self._allowance.closed()  # it waited for the cap, or for its file
+        if work.paused is not None:
+            self._drop(piece)
             return
         encode = partial(wire.read, handle=file.handle, offset=piece.offset, length=piece.length)
         self._session.ask(encode, partial(self._answered, piece, self._flow.mark()))
@@ -253,6 +273,15 @@ class SftpSource:
             self._session.flush()
             self._session.rest()
             self._pace.take(count, given_up=lambda: self._closed)
+
+    def _wait(self) -> None:
+        """Wait until any byte may be asked for. Raises Paused."""
+        self._take(0)
+        self._allowance.check()
+
+    def _received_whole(self, size: int) -> None:
+        self._count(size)
+        self._allowance.charge(size)
 
     def _answered(self, piece: _Read, mark: Mark, answer: Answer) -> None:
         match answer:

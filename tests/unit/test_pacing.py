@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from netclnt.pacing import Bucket, Pace
+from netclnt.pacing import Bucket, Pace, Switch
 
 
 def taken(bucket: Bucket, size: int, until: float, *, start: float = 0.0, late: float = 0.0) -> list[tuple[float, int]]:
@@ -78,3 +78,80 @@ def test_all_who_share_a_cap_wait_for_each_other():
     for _ in range(3):
         pace.take(2000, given_up=lambda: False)
     assert pace.rate == 100_000
+
+
+class Clock:
+    """A clock in the test's hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rate_that_goes_by_the_wall_clock_is_asked_for_once_a_second():
+    clock, asked = Clock(), []
+
+    def wanted() -> float | None:
+        asked.append(clock.now)
+        return 1000.0 if clock.now < 60 else None
+
+    pace = Pace(wanted, clock=clock)
+    for tenth in range(700):
+        clock.now = tenth / 10
+        assert (pace.rate is None) is (tenth >= 600)
+    assert len(asked) == 70
+
+
+def test_J3_who_waits_for_the_old_rate_goes_on_at_the_new_one():
+    clock = Clock()
+    pace = Pace(lambda: 1024.0 if clock.now < 5 else None, clock=clock)
+    assert pace.rate == 1024
+    pace.charge(1 << 40)
+    waiter = threading.Thread(target=lambda: pace.take(1, given_up=lambda: False))
+    waiter.start()
+    clock.now = 5.0
+    waiter.join(20)
+    assert not waiter.is_alive()
+
+
+def test_the_switch_takes_the_cap_away_at_once_and_brings_it_back():
+    clock, switch = Clock(), Switch()
+    switch.used = True
+    for given in (2048.0, lambda: 2048.0):
+        pace = Pace(given, switch=switch, clock=clock)
+        assert pace.rate == 2048
+        assert "off" in switch.flip()
+        assert pace.rate is None
+        assert "on again" in switch.flip()
+        assert pace.rate == 2048
+
+
+def test_who_waits_sees_the_switch_without_being_woken():
+    switch = Switch()
+    switch.used = True
+    pace = Pace(1024, switch=switch)
+    pace.charge(1 << 40)
+    waiter = threading.Thread(target=lambda: pace.take(1, given_up=lambda: False))
+    waiter.start()
+    switch.flip()
+    waiter.join(20)
+    assert not waiter.is_alive()
+
+
+def test_a_signal_that_comes_while_the_cap_is_being_changed_waits_for_nothing():
+    switch, pace = Switch(), Pace(1024)
+    switch.used = True
+    with pace._changed:  # as the main thread would hold it when the handler runs
+        flipper = threading.Thread(target=switch.flip)
+        flipper.start()
+        flipper.join(20)
+        assert not flipper.is_alive()
+    assert switch.off
+
+
+def test_where_there_is_no_cap_there_is_nothing_to_switch():
+    switch = Switch()
+    assert "no bandwidth cap" in switch.flip()
+    assert not switch.off

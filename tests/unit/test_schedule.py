@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,8 +19,8 @@ from netclnt.schedule import (
     closes,
     estimate,
     minute_of_week,
+    month_around,
     month_of,
-    next_month,
     opens,
     stretches,
 )
@@ -166,10 +166,12 @@ def test_months_begin_at_midnight_whatever_the_clock_did():
     assert month_of(datetime(2026, 3, 1, tzinfo=BERLIN)) == "2026-03"
     for month in range(1, 13):
         for day in (1, 15, 28):
-            now = at(f"2026-{month:02}-{day:02} 13:14:15.5")
-            first = datetime.fromtimestamp(next_month(now, in_(BERLIN)), BERLIN)
-            assert (first.day, first.hour, first.minute, first.second) == (1, 0, 0, 0)
-            assert timedelta(0) < first - datetime.fromtimestamp(now, BERLIN) < timedelta(days=32)
+            now = datetime.fromtimestamp(at(f"2026-{month:02}-{day:02} 13:14:15.5"), BERLIN)
+            first, following = (datetime.fromtimestamp(one, BERLIN) for one in month_around(now.timestamp(), in_(BERLIN)))
+            for begin in (first, following):
+                assert (begin.day, begin.hour, begin.minute, begin.second) == (1, 0, 0, 0)
+            assert (first.year, first.month) == (2026, month)
+            assert (following.year, following.month) == ((2026, month + 1) if month < 12 else (2027, 1))
 
 
 # --- forecasts
