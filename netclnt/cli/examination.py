@@ -15,11 +15,11 @@ from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
 from netclnt.cli.storage import storage
-from netclnt.config import TABLES, MasterConfig, SlaveConfig, salvage, salvage_tables
+from netclnt.config import TABLES, ConfigFiles, MasterConfig, SlaveConfig, salvage
 from netclnt.doctor import Check, Found, Host, MasterPatient, SlavePatient, Writer, host_checks, master_checks, slave_checks
 from netclnt.doctor.checks import Asked
 from netclnt.doctor.places import OTHERS_READ, OTHERS_WRITE, look_private
-from netclnt.errors import ConfigInvalid, ConfigMissing, StorageError
+from netclnt.errors import ConfigInvalid, ConfigMissing, NetclntError
 from netclnt.files.looking import LocalDisk, missing_calls, open_files
 from netclnt.files.root import open_root
 from netclnt.ledger import Ledger
@@ -74,23 +74,24 @@ class _Read:
 
     @classmethod
     def of(cls, session: Session, role: str | None, flags: Mapping[str, object]) -> _Read:
-        path = settings.config_path(session.options.config, session.environment)
         try:
-            text = settings.read_config(path)
-        except (ConfigInvalid, StorageError) as error:
+            files = settings.read(session.options.config, session.environment)
+            settings.check_profile(files, session.options.profile)
+        except NetclntError as error:
             return cls(partial(_raise, error))
-        tables, problems = salvage_tables(text or "")
+        problems = tuple(problem.pair for problem in files.problems)
         found: dict[str, MasterConfig | SlaveConfig] = {}
         broken: list[str] = []
         for table in TABLES:
-            if table.TABLE in tables and role in (None, table.TABLE):
-                layers = settings.layers(table, tables, session.environment, flags if table is SlaveConfig else {})
+            if table.TABLE in files.roles and role in (None, table.TABLE):
+                own = flags if table is SlaveConfig else {}
+                layers = settings.layers(table, files, session.environment, own, session.options.profile)
                 found[table.TABLE], keys, more = salvage(table, *layers)
                 broken += [f"{table.TABLE}.{key}" for key in keys]
                 problems += more
         slave, master = found.get("slave"), found.get("master")
         return cls(
-            partial(_look, path, problems, missing="" if found else role or "slave", there=text is not None),
+            partial(_look, files, problems, missing="" if found else role or "slave"),
             slave if isinstance(slave, SlaveConfig) else None,
             master if isinstance(master, MasterConfig) else None,
             tuple(broken),
@@ -101,13 +102,14 @@ def _raise(error: Exception) -> Found:
     raise error
 
 
-def _look(path: Path, problems: tuple[tuple[str, str], ...], *, missing: str, there: bool) -> Found:
+def _look(files: ConfigFiles, problems: tuple[tuple[str, str], ...], *, missing: str) -> Found:
     """Raises ConfigInvalid with all problems, or ConfigMissing where no role is set up."""
     if problems:
-        raise ConfigInvalid(path=str(path), problems=problems)
+        raise ConfigInvalid(path=str(files.path), problems=problems)
     if missing:
-        raise ConfigMissing(path=str(path), section=missing if there else "")
-    return look_private(DISK, path, forbidden=OTHERS_WRITE, why="others can change it")
+        raise ConfigMissing(path=str(files.path), section=missing if files.files else "")
+    looks = [look_private(DISK, file.path, forbidden=OTHERS_WRITE, why="others can change it") for file in files.files]
+    return next((found for found in looks if found.hint), looks[0])
 
 
 def _slave(config: SlaveConfig, session: Session, probe: float, stack: ExitStack) -> SlavePatient:

@@ -25,6 +25,16 @@ INIT = LazyGroup(
     about="Set up this host. Run again, it changes nothing.",
 )
 
+CONFIG = LazyGroup(
+    "config",
+    {
+        "show": ("config_show", "Show each key, its value, and where that comes from."),
+        "validate": ("config_validate", "Look for all that is wrong in the config."),
+    },
+    examples=["netclnt config show --changed", "netclnt config validate"],
+    about="Look at the config. Contacts nobody.",
+)
+
 _COMPLETION = "_NETCLNT_COMPLETE"
 
 COMMANDS = LazyGroup(
@@ -43,6 +53,7 @@ COMMANDS = LazyGroup(
         "status": ("status", "Say when this server was last brought up to date."),
         "verify": ("verify", "Hash what is there and compare."),
         "prune": ("prune", "Give back what this slave need not keep."),
+        "config": (CONFIG, "Show the config, or look for what is wrong in it."),
         "doctor": ("doctor", "Look beforehand for what would end a run, and say what to type."),
     },
     examples=["netclnt diff", "netclnt sync --dry-run"],

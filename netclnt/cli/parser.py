@@ -20,6 +20,7 @@ class Globals:
     """The global options of one call, wherever on the command line they stood."""
 
     config: str | None = None
+    profile: str | None = None
     json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -38,9 +39,10 @@ def global_options(*, outermost: bool) -> list[click.Option]:
     when = click.Choice(WHEN)
     return [
         option(["--config"], envvar=env("NETCLNT_CONFIG"), metavar="FILE", help=config),
-        option(["--json"], is_flag=True, help="JSON Lines on standard output."),
-        option(["-q", "--quiet"], is_flag=True, help="Nothing but errors on standard error."),
-        option(["-v", "--verbose"], count=True, help="Say more on standard error."),
+        option(["--profile"], envvar=env("NETCLNT_PROFILE"), metavar="NAME", help="A profile of the config, laid over the rest."),
+        option(["--json"], envvar=env("NETCLNT_JSON"), is_flag=True, help="JSON Lines on standard output."),
+        option(["-q", "--quiet"], envvar=env("NETCLNT_QUIET"), is_flag=True, help="Nothing but errors on standard error."),
+        option(["-v", "--verbose"], envvar=env("NETCLNT_VERBOSE"), count=True, help="Say more on standard error."),
         option(["--color"], envvar=env("NETCLNT_COLOR"), type=when, help="Default: auto. NO_COLOR counts."),
         option(["--progress"], envvar=env("NETCLNT_PROGRESS"), type=when, help="Default: auto, on a terminal."),
     ]
@@ -130,6 +132,36 @@ class LazyGroup(_WithGlobals, click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.children.items()])
         _WithGlobals.format_options(self, ctx, formatter)
+
+
+class CommandGroup(LazyGroup):
+    """A group that is a command by itself where none of its own is named: the one in the module ``own``."""
+
+    def __init__(
+        self, name: str, children: Mapping[str, tuple[str | click.Command, str]], *, own: str, examples: Sequence[str]
+    ) -> None:
+        super().__init__(name, children, examples=examples, about="")
+        self._own = own
+        self.invoke_without_command, self.no_args_is_help = True, False
+        self.callback = self._call
+
+    @property
+    def own(self) -> Command:
+        command: Command = import_module(f"netclnt.cli.commands.{self._own}").command
+        return command
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        self.params, self.help = self.own.params, self.own.help
+        return super().get_params(ctx)
+
+    def _call(self, **values: object) -> object:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None and self.own.callback:
+            return self.own.callback(**values)
+        given = [param for param in self.params if param.expose_value and values.get(param.name or "") not in (None, ())]
+        if given:
+            context.fail(f"{given[0].opts[0]} belongs behind {context.invoked_subcommand!r}.")
+        return None
 
 
 def _guess(name: str, known: Iterable[str]) -> str:

@@ -12,9 +12,10 @@ from netclnt.cli import settings
 from netclnt.cli.errors import explain
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import View, now
-from netclnt.config import MasterConfig, SlaveConfig, Table
+from netclnt.config import HooksConfig, MasterConfig, SlaveConfig, Table
 from netclnt.errors import ExitCode
 from netclnt.events import Event, Failed, Observer
+from netclnt.pacing import Switch
 
 T = TypeVar("T", bound=Table)
 
@@ -22,7 +23,7 @@ T = TypeVar("T", bound=Table)
 @dataclass(slots=True)
 class Session:
     """What a command gets. ``command`` is its full name ("netclnt sync"), ``started`` RFC 3339 in UTC. ``observers`` hear, after
-    the view, what happens."""
+    the view, what happens; ``switch`` is the bandwidth cap's."""
 
     command: str
     run_id: str
@@ -32,6 +33,7 @@ class Session:
     environment: Mapping[str, str]
     failures: list[ExitCode] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
+    switch: Switch = field(default_factory=Switch)
     _began: float = field(default_factory=monotonic)
 
     @property
@@ -57,12 +59,16 @@ class Session:
         return f"pid {os.getpid()}, {self.command}, since {self.started}"
 
     def master(self, **flags: object) -> MasterConfig:
-        """Raises ConfigMissing, ConfigInvalid."""
-        return settings.load(MasterConfig, self.options.config, self.environment, flags)
+        """Raises ConfigMissing, ConfigInvalid, BadArgument, StorageFailed."""
+        return settings.load(MasterConfig, self.options.config, self.environment, flags, profile=self.options.profile)
 
     def slave(self, **flags: object) -> SlaveConfig:
-        """Raises ConfigMissing, ConfigInvalid."""
-        return settings.load(SlaveConfig, self.options.config, self.environment, flags)
+        """Raises ConfigMissing, ConfigInvalid, BadArgument, StorageFailed."""
+        return settings.load(SlaveConfig, self.options.config, self.environment, flags, profile=self.options.profile)
+
+    def hooks(self) -> HooksConfig:
+        """Raises as :meth:`slave`, but for a table that is missing: there are none then."""
+        return settings.load_hooks(self.options.config, self.environment, profile=self.options.profile)
 
     def either(self, role: str | None) -> MasterConfig | SlaveConfig:
         """The config of the role asked for; without one, the slave's unless the config knows only a master."""

@@ -4,95 +4,194 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from netclnt.config import (
     REQUIRED,
+    ConfigFile,
+    ConfigFiles,
+    HooksConfig,
     Layer,
     MasterConfig,
     SlaveConfig,
     Table,
     defaults,
     from_environment,
+    from_files,
     from_flags,
-    from_table,
     keys,
-    read_tables,
     resolve,
 )
-from netclnt.errors import ConfigInvalid, ConfigMissing, StorageFailed
+from netclnt.errors import BadArgument, ConfigInvalid, ConfigMissing, StorageFailed
 
 T = TypeVar("T", bound=Table)
 
-SYSTEM_CONFIG = Path("/etc/netclnt/config.toml")
+NAME = "config.toml"
+SYSTEM_CONFIG = Path("/etc/netclnt") / NAME
+DROP_INS = "conf.d"
 CREDENTIAL = "catalog-password"
 _COMMAND_SECONDS = 60
 _PASSWORD_MAX = 4096
+_CONFIG_MAX = 1 << 20
 
 
 def config_path(explicit: str | None, environment: Mapping[str, str]) -> Path:
-    """The config that counts: the one asked for, else the first that exists of ``/etc`` and the XDG place, else where a new
-    one belongs: ``/etc`` for root, the XDG place for others."""
+    """The config that counts: the one asked for, else the first that is there of systemd's configuration directory, ``/etc`` and
+    the XDG place, else where a new one belongs: the first of these for root, and for others the last unless systemd named one."""
     if explicit:
         return Path.cwd() / explicit
-    own = _xdg(environment, "XDG_CONFIG_HOME", ".config") / "config.toml"
-    for path in (SYSTEM_CONFIG, own):
-        if path.exists():
-            return path
-    return SYSTEM_CONFIG if os.geteuid() == 0 else own
+    given = _first_directory(environment, "CONFIGURATION_DIRECTORY")
+    own = _xdg(environment, "XDG_CONFIG_HOME", ".config") / NAME
+    places = [*([given / NAME] if given else []), SYSTEM_CONFIG, own]
+    there = next((path for path in places if path.exists() or (path.parent / DROP_INS).is_dir()), None)
+    return there or (places[0] if given or os.geteuid() == 0 else own)
 
 
 def state_path(environment: Mapping[str, str]) -> Path:
     """The default state directory."""
+    if given := _first_directory(environment, "STATE_DIRECTORY"):
+        return given
     return Path("/var/lib/netclnt") if os.geteuid() == 0 else _xdg(environment, "XDG_STATE_HOME", ".local/state")
 
 
-def read_config(path: Path) -> str | None:
-    """The config's text, or None if there is none. Raises StorageFailed, ConfigInvalid."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageFailed(action="read", path=str(path), errno=error.errno or 0, cause=error.strerror or str(error)) from None
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid(path=str(path), problems=(("TOML", f"is not UTF-8: {error}"),)) from None
-
-
-def load(table: type[T], explicit: str | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> T:
-    """One table: flag > environment > file > default. Raises ConfigMissing, ConfigInvalid, StorageFailed."""
+def read(explicit: str | None, environment: Mapping[str, str], *, new: bool = False) -> ConfigFiles:
+    """The config's files, as far as they can be used. Raises StorageFailed, and ConfigMissing for one that was asked for, unless
+    it may be ``new``."""
     path = config_path(explicit, environment)
-    text = read_config(path)
-    if text is None and explicit:
-        raise ConfigMissing(path=str(path), section="")
-    tables = read_tables(text or "", path=path)
-    given = layers(table, tables, environment, flags)
-    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
-    if table.TABLE not in tables and not any(required & layer.keys() for layer in given[:-1]):
-        raise ConfigMissing(path=str(path), section=table.TABLE)
-    return resolve(table, *given, path=path)
+    try:
+        main = _read_file(path, path.name, asked_for=bool(explicit))
+    except FileNotFoundError:
+        if explicit and not new:
+            raise ConfigMissing(path=str(path), section="") from None
+        main = ConfigFile(path, path.name, absent=True)
+    return ConfigFiles(main, tuple(_read_drop_ins(path.parent / DROP_INS)))
+
+
+def _read_drop_ins(directory: Path) -> Iterator[ConfigFile]:
+    """By their names. Raises StorageFailed; one that cannot be read may be the one that counts."""
+    try:
+        paths = sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _unreadable(directory, error) from None
+    for path in paths:
+        if path.suffix == ".toml" and not path.name.startswith("."):
+            try:
+                yield _read_file(path, f"{directory.name}/{path.name}")
+            except FileNotFoundError as error:
+                raise _unreadable(path, error) from None
+
+
+def _read_file(path: Path, name: str, *, asked_for: bool = False) -> ConfigFile:
+    """One that others can change, who could have this program run their commands, is not used, unless it was ``asked_for`` by its
+    name. Raises FileNotFoundError, StorageFailed."""
+    try:
+        with path.open("rb") as file:
+            why = "" if asked_for else _why_untrusted(os.fstat(file.fileno()), path)
+            data = b"" if why else file.read(_CONFIG_MAX + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if len(data) > _CONFIG_MAX:
+        why = f"is larger than {_CONFIG_MAX >> 20} MiB: that is no config"
+    try:
+        text = "" if why else data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8: {error}"
+    return ConfigFile(path, name, unusable=why) if why else ConfigFile.of(text, path=path, name=name)
+
+
+def _why_untrusted(found: os.stat_result, path: Path) -> str:
+    """ssh(1) judges its user's config likewise."""
+    if found.st_uid not in (0, os.geteuid()):
+        return f"belongs to user {found.st_uid}, neither to root nor to the user that runs this: chown root {path}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be changed by others, mode {stat.S_IMODE(found.st_mode):04o}: chmod go-w {path}"
+    return ""
+
+
+def _unreadable(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(action="read", path=str(path), errno=error.errno or 0, cause=error.strerror or str(error))
+
+
+def load(
+    table: type[T],
+    explicit: str | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    profile: str | None = None,
+) -> T:
+    """One table: flag > environment > profile > file > default. Raises ConfigMissing, ConfigInvalid, StorageFailed, and BadArgument
+    for a profile that is not there."""
+    files = read(explicit, environment)
+    check_profile(files, profile)
+    given = layers(table, files, environment, flags, profile)
+    if not is_set_up(table, files, given):
+        refuse_problems(files)
+        raise ConfigMissing(path=str(files.path), section=table.TABLE)
+    return resolve(table, *given, path=files.path, problems=files.problems)
+
+
+def load_hooks(explicit: str | None, environment: Mapping[str, str], *, profile: str | None = None) -> HooksConfig:
+    """The table of hooks, which may be missing: profile > file > default. Raises as :func:`load`."""
+    files = read(explicit, environment)
+    refuse_problems(files)
+    check_profile(files, profile)
+    return resolve(HooksConfig, *from_files(HooksConfig, files, profile), path=files.path)
+
+
+def refuse_problems(files: ConfigFiles) -> None:
+    """Raises ConfigInvalid for what is wrong with the files, but for the keys of their tables."""
+    if files.problems:
+        raise ConfigInvalid(path=str(files.path), problems=tuple(problem.pair for problem in files.problems))
+
+
+def check_profile(files: ConfigFiles, profile: str | None) -> None:
+    """Raises BadArgument for one that no file has; ConfigInvalid if that may be since a file cannot be used."""
+    if profile is not None and profile not in files.profiles:
+        refuse_problems(files)
+        there = ", ".join(files.profiles)
+        raise BadArgument(
+            argument=f"--profile {profile}",
+            problem=f"{files.path} has no such profile; it has {there or 'none'}",
+            hint=f"write it there: [profile.{profile}.slave]" if not there else "netclnt config show --profile NAME",
+        )
 
 
 def layers(
-    table: type[Table], tables: Mapping[str, Mapping[str, object]], environment: Mapping[str, str], flags: Mapping[str, object]
+    table: type[Table],
+    files: ConfigFiles,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    profile: str | None = None,
 ) -> list[Layer]:
     """What says anything of a table's keys, the first one to decide it first, the defaults that depend on the host last."""
     given: list[Layer] = [
         from_flags(table, flags, directory=Path.cwd()),
         from_environment(table, environment),
-        from_table(table, tables.get(table.TABLE, {})),
+        *from_files(table, files, profile),
     ]
     return [*given, defaults(table, state=state_path(environment), layers=given)]
 
 
+def is_set_up(table: type[Table], files: ConfigFiles, given: list[Layer]) -> bool:
+    """Whether this host is meant to have that role: a file has a table of it, or something else says a key without a default."""
+    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
+    return any(table.TABLE in file.tables for file in files.files) or any(required & layer.keys() for layer in given[:-1])
+
+
 def only_role(explicit: str | None, environment: Mapping[str, str]) -> str | None:
     """The one role that the config has a table for; None if there are both, or none. Raises as :func:`load`."""
-    path = config_path(explicit, environment)
-    tables = read_tables(read_config(path) or "", path=path)
-    return next(iter(tables)) if len(tables) == 1 else None
+    files = read(explicit, environment)
+    refuse_problems(files)
+    return files.roles[0] if len(files.roles) == 1 else None
 
 
 def catalog_password(config: MasterConfig | SlaveConfig, environment: Mapping[str, str]) -> str | None:
@@ -137,3 +236,9 @@ def _first_line(data: bytes) -> str:
 def _xdg(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
     base = environment.get(variable, "")
     return (Path(base) if base.startswith("/") else Path(environment.get("HOME") or "/") / below_home) / "netclnt"
+
+
+def _first_directory(environment: Mapping[str, str], variable: str) -> Path | None:
+    """The first of the directories that systemd.exec(5) gives a unit; None outside of one, and for what is no absolute path."""
+    first = environment.get(variable, "").partition(":")[0]
+    return Path(first) if first.startswith("/") else None

@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from netclnt.cli import settings
 from netclnt.cli.session import Session
-from netclnt.cli.settings import config_path, read_config, state_path
 from netclnt.cli.storage import storage
-from netclnt.config import Key, Layer, Table, defaults, from_environment, from_flags, from_table, keys, read_tables, resolve
+from netclnt.config import (
+    ConfigFile,
+    ConfigFiles,
+    Key,
+    Layer,
+    Table,
+    defaults,
+    from_environment,
+    from_files,
+    from_flags,
+    keys,
+    resolve,
+)
 from netclnt.config.readers import Unfit
 from netclnt.config.text import render, replace_table
 from netclnt.errors import BadArgument
@@ -25,45 +37,79 @@ CONFIG_MODE = 0o640
 
 @dataclass(frozen=True, slots=True)
 class Setup(Generic[T]):
-    """What the config will say. ``text`` is the file's whole new text, None if it says so already."""
+    """What the config will say. ``text`` is the file's whole new text, None if it says so already. ``unwritten`` are the
+    variables that count for this run alone."""
 
     path: Path
     config: T
     text: str | None
+    unwritten: tuple[str, ...] = ()
 
 
 def plan_table(table: type[T], session: Session, flags: Mapping[str, object], *, force: bool) -> Setup[T]:
-    """Put the flags (and the environment) into the config's table, in mind only.
+    """Put the flags into the config's table, in mind only; the environment counts, but is not written.
 
-    Raises ConfigInvalid, and BadArgument where the config says otherwise already and ``force`` is not given.
+    Raises ConfigInvalid, and BadArgument where the config says otherwise already and ``force`` is not given, or where a flag
+    would have no effect in it.
     """
-    path = config_path(session.options.config, session.environment)
-    text = read_config(path) or ""
-    tables = read_tables(text, path=path)
-    old = tables.get(table.TABLE)
-    given = {**from_environment(table, session.environment), **from_flags(table, flags, directory=Path.cwd())}
-    layers: list[Layer] = [given, from_table(table, old or {})]
-    layers.append(defaults(table, state=state_path(session.environment), layers=layers))
-    config = resolve(table, *layers, path=path)
-    if old is not None and not _refuse_differences(table, path, old, given, force=force):
-        return Setup(path, config, None)
-    values = {name: value.value for layer in reversed(layers) for name, value in layer.items()}
-    new = replace_table(text, table, render(table, values))
-    if read_tables(new, path=path) != tables | {table.TABLE: values}:
+    if session.options.profile is not None:
+        raise BadArgument(argument="--profile", problem="init writes the config itself, not a profile of it")
+    files = settings.read(session.options.config, session.environment, new=True)
+    file = files.main
+    given = from_flags(table, flags, directory=Path.cwd())
+    environment = from_environment(table, session.environment)
+    own = file.tables.get(table.TABLE)
+    layers = [given, environment, *from_files(table, files, None)]
+    layers.append(defaults(table, state=settings.state_path(session.environment), layers=layers))
+    config = resolve(table, *layers, path=file.path, problems=files.problems)
+    unwritten = tuple(value.where for name, value in environment.items() if name not in given)
+    _refuse_overruled(table, files, given)
+    if own is not None and not _refuse_differences(table, file.path, own, given, force=force):
+        return Setup(file.path, config, None, unwritten)
+    decided = {name for layer in layers[1:-1] for name in layer}
+    fresh = {name: value.value for name, value in layers[-1].items() if name not in decided}
+    values = fresh | (own or {}) | {name: value.value for name, value in given.items()}
+    return Setup(file.path, config, _new_text(table, file, values), unwritten)
+
+
+def _new_text(table: type[Table], file: ConfigFile, values: dict[str, object]) -> str:
+    new = replace_table(file.text, table, render(table, values))
+    if ConfigFile.of(new, path=file.path).document != dict(file.document) | {table.TABLE: values}:
         raise BadArgument(
-            argument=str(path), problem=f"the table [{table.TABLE}] cannot be replaced safely", hint=f"edit {path} by hand"
+            argument=str(file.path),
+            problem=f"the table [{table.TABLE}] cannot be replaced safely",
+            hint=f"edit {file.path} by hand",
         )
-    return Setup(path, config, new)
+    return new
+
+
+def _refuse_overruled(table: type[Table], files: ConfigFiles, given: Layer) -> None:
+    """Raises BadArgument for a flag that another file of the config would overrule."""
+    known = keys(table)
+    for file in reversed(files.drop_ins):
+        there = file.tables.get(table.TABLE, {})
+        for name, value in given.items():
+            if name in there and not _same(known[name], value.value, there):
+                raise BadArgument(
+                    argument=value.where,
+                    problem=f"{file.path} says otherwise, and counts before {files.path}",
+                    hint=f"change it there: {file.path}",
+                )
 
 
 def write_config(path: Path, text: str) -> None:
-    """Replace the config whole and durably; a new one can be read by owner and group, an old one keeps owner and mode."""
+    """As :func:`write_file`; a new config can be read by owner and group."""
+    write_file(path, text, mode=CONFIG_MODE)
+
+
+def write_file(path: Path, text: str, *, mode: int) -> None:
+    """Replace a file whole and durably; a new one gets the mode, an old one keeps owner and mode."""
     with storage("write", path):
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".config.", encoding="utf-8", delete=False) as file:
             try:
-                _dress(file.fileno(), target)
+                _dress(file.fileno(), target, mode)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -109,11 +155,11 @@ def _same(key: Key, value: object, old: Mapping[str, object]) -> bool:
         return False
 
 
-def _dress(descriptor: int, target: Path) -> None:
+def _dress(descriptor: int, target: Path, mode: int) -> None:
     try:
         old = target.stat()
     except FileNotFoundError:
-        os.fchmod(descriptor, CONFIG_MODE)
+        os.fchmod(descriptor, mode)
         return
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):

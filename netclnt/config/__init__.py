@@ -1,37 +1,33 @@
 """The config: TOML text, environment and flags in, checked frozen values out. No file is read or written here."""
 
+from netclnt.config.files import TABLES, ConfigFile, ConfigFiles, Problem
+from netclnt.config.hooks import HooksConfig
 from netclnt.config.key import REQUIRED, Key, Shape
+from netclnt.config.layers import Given, Layer, Origin, defaults, from_environment, from_files, from_flags, from_table
 from netclnt.config.readers import duration
-from netclnt.config.resolve import (
-    TABLES,
-    Given,
-    Layer,
-    defaults,
-    from_environment,
-    from_flags,
-    from_table,
-    read_tables,
-    require,
-    resolve,
-    salvage,
-    salvage_tables,
-)
+from netclnt.config.resolve import read_tables, require, resolve, salvage
 from netclnt.config.tables import Config, MasterConfig, SlaveConfig, Table, keys
 
 __all__ = [
     "REQUIRED",
     "TABLES",
     "Config",
+    "ConfigFile",
+    "ConfigFiles",
     "Given",
+    "HooksConfig",
     "Key",
     "Layer",
     "MasterConfig",
+    "Origin",
+    "Problem",
     "Shape",
     "SlaveConfig",
     "Table",
     "defaults",
     "duration",
     "from_environment",
+    "from_files",
     "from_flags",
     "from_table",
     "keys",
@@ -39,5 +35,4 @@ __all__ = [
     "require",
     "resolve",
     "salvage",
-    "salvage_tables",
 ]

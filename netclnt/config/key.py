@@ -27,7 +27,8 @@ class Shape(Enum):
 class Key:
     """One key of a table. ``about`` says what it does and in which unit; ``metavar`` stands for its value in help texts;
     ``example`` (as TOML holds it) stands in a written config where there is no default. ``secret`` ones have no
-    flag, for a process's arguments are for all to see, and are shown to nobody."""
+    flag, for a process's arguments are for all to see, and are shown to nobody. One that is
+    ``only_in_file`` has neither flag nor variable."""
 
     name: str
     about: str
@@ -37,6 +38,7 @@ class Key:
     metavar: str = "TEXT"
     example: object = None
     secret: bool = False
+    only_in_file: bool = False
 
     @property
     def flag(self) -> str:

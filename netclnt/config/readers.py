@@ -26,7 +26,10 @@ class Unfit(ValueError):
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
-_SECRET = re.compile(r"(?:^|[;{?&\s])\s*\w*(?:pwd|password|passwd|passphrase)\w*\s*=", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?:^|[;{?&\s])[\s{]*(?:\w*(?:pwd|password|passwd|passphrase|secret|token)\w*|pass)[\s}]*=|://[^/\s:]*:[^/\s]*@",
+    re.IGNORECASE,
+)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
 _BYTE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}

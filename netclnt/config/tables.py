@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from netclnt.config import readers
+from netclnt.config.hooks import HOOKS, HooksConfig
 from netclnt.config.key import Key, Shape
+from netclnt.config.line import LINE
+from netclnt.config.paths import PATHS
+from netclnt.config.starts import STARTS
 from netclnt.config.telling import TELLING
 from netclnt.model import DEFAULT_CHANNEL
+from netclnt.schedule import Timetable, Window
 
 
 class Table(Protocol):
-    """What :class:`MasterConfig` and :class:`SlaveConfig` have in common: a name, and fields that are their keys."""
+    """What the tables have in common: a name, and fields that are their keys."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     TABLE: ClassVar[str]
@@ -41,7 +46,7 @@ class MasterConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlaveConfig:
     """Table ``[slave]``. Durations in seconds; ``threads`` 0 = one for each core; ``connections`` 0 = as many as
-    the line is worth; ``bwlimit`` in bytes a second, None for no cap; ``mode`` are permission bits."""
+    the line is worth; None for no limit; ``mode`` are permission bits."""
 
     TABLE: ClassVar[str] = "slave"
 
@@ -49,8 +54,10 @@ class SlaveConfig:
     catalog: str
     parent: str
     root: Path
+    paths: tuple[tuple[str, Path], ...]
     state: Path
     select: tuple[str, ...]
+    priority: tuple[str, ...]
     channel: str
     seed: tuple[Path, ...]
     identity: Path | None
@@ -58,11 +65,17 @@ class SlaveConfig:
     host_key: str | None
     transport: str
     connections: int
-    bwlimit: float | None
+    bwlimit: Timetable | None
+    window: tuple[Window, ...]
+    max_transfer: int | None
+    max_duration: float | None
+    monthly_quota: int | None
     timeout: float
     retry_budget: float
     lock_timeout: float
     random_delay: float
+    schedule: str
+    catch_up: bool
     password_file: Path | None
     password_command: str | None
     threads: int
@@ -80,6 +93,11 @@ class SlaveConfig:
     metrics: Path | None
     ping_url: str | None
 
+    @property
+    def further_roots(self) -> list[Path]:
+        """Without the root itself, which a pattern may name to except images from a later one."""
+        return list(dict.fromkeys(path for _, path in self.paths if path != self.root))
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -93,7 +111,7 @@ class Config:
 @cache
 def keys(table: type[Table]) -> dict[str, Key]:
     """A table's keys by name, in the order of a written config."""
-    return {key.name: key for key in (_MASTER if table.TABLE == "master" else _SLAVE)}
+    return {key.name: key for key in {"master": _MASTER, "slave": _SLAVE, HooksConfig.TABLE: HOOKS}[table.TABLE]}
 
 
 _PASSWORD_FILE = Key(
@@ -211,6 +229,7 @@ _SLAVE = (
         metavar="DIR",
         example="/srv/images",
     ),
+    PATHS,
     Key(
         name="state",
         about="The slave's private directory: ledger, key, host keys.",
@@ -226,6 +245,15 @@ _SLAVE = (
         shape=Shape.TEXTS,
         metavar="PATTERN",
         example=["debian/*", "!debian/test-*"],
+    ),
+    Key(
+        name="priority",
+        about="Patterns as in select: images that match an earlier one are brought first.",
+        read=readers.texts,
+        default=(),
+        shape=Shape.TEXTS,
+        metavar="PATTERN",
+        example=["kind:configuration", "debian/*"],
     ),
     Key(name="channel", about="The channel to follow.", read=readers.channel, default=DEFAULT_CHANNEL, metavar="C"),
     Key(
@@ -278,14 +306,7 @@ _SLAVE = (
         shape=Shape.NUMBER,
         metavar="N",
     ),
-    Key(
-        name="bwlimit",
-        about="Take no more from the line in a second, all connections together: KiB, or a number with B, K, M, G, T or P.",
-        read=readers.bytes_a_second,
-        default=None,
-        metavar="RATE",
-        example="10M",
-    ),
+    *LINE,
     Key(
         name="timeout",
         about="Give a connection up after so long without any progress, in seconds.",
@@ -307,13 +328,7 @@ _SLAVE = (
         default=0.0,
         metavar="SECONDS",
     ),
-    Key(
-        name="random_delay",
-        about="Spread the starts of a fleet over so long: each machine first waits its own part of it, always the same.",
-        read=readers.seconds(0, 86400),
-        default=0.0,
-        metavar="SECONDS",
-    ),
+    *STARTS,
     _PASSWORD_FILE,
     _PASSWORD_COMMAND,
     Key(

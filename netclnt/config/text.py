@@ -61,6 +61,8 @@ def _lines(key: Key, values: Mapping[str, object]) -> Iterator[str]:
 
 
 def _assignment(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return f"{name} = {{{', '.join(f'{_value(key)} = {_value(one)}' for key, one in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"{name} = [{', '.join(_value(one) for one in value)}]"
     return f"{name} = {_value(value)}"

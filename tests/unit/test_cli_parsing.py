@@ -4,16 +4,33 @@ import json
 import subprocess
 import sys
 
+import click
 import pytest
 
 from netclnt.cli import parser
-from netclnt.cli.main import COMMANDS, INIT, main
+from netclnt.cli.main import main
+from netclnt.config import MasterConfig, SlaveConfig, keys
+from tests.support.documents import all_commands
 
 HEAVY = ("paramiko", "pyodbc", "rich", "sqlite3", "cryptography", "json", "tomllib", "netclnt.errors", "netclnt.config")
 
 
+ALL = {path: command for path, command in all_commands() if command.callback is not None}
+"""What can be run, by the words that call it."""
+
+
 def names():
-    return [[name] for name in COMMANDS.children if name != "init"] + [["init", name] for name in INIT.children]
+    return [list(path) for path in ALL]
+
+
+def called(path):
+    """Words that call a command with nothing but what it must be given."""
+    needed = []
+    for param in ALL[path].params:
+        if param.required:
+            needed += [param.opts[0]] if isinstance(param, click.Option) else []
+            needed.append(param.type.choices[0] if isinstance(param.type, click.Choice) else "x")
+    return needed
 
 
 @pytest.fixture
@@ -63,6 +80,49 @@ def test_global_options_count_before_and_after_the_command(words, seen):
     options, command = seen[0]
     assert command == "netclnt list"
     assert options == parser.Globals(config="/c", json=True, verbose=1, color="never")
+
+
+GIVEN = ["--config", "/c", "--profile", "p", "--json", "-q", "-vv", "--color", "never", "--progress", "always"]
+WANTED = parser.Globals(config="/c", profile="p", json=True, quiet=True, verbose=2, color="never", progress="always")
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_each_command_takes_each_global_option_on_either_side(path, seen):
+    words = called(path)
+    for call in ([*GIVEN, *path, *words], [*path, *GIVEN, *words], [*path, *words, *GIVEN], [path[0], *GIVEN, *path[1:], *words]):
+        assert main(call) == 0
+    assert [options for options, _ in seen] == [WANTED] * 4
+    assert {command for _, command in seen} == {"netclnt " + " ".join(path)}
+
+
+def test_each_global_option_has_a_variable(seen, monkeypatch):
+    for name, value in {"CONFIG": "/c", "PROFILE": "p", "JSON": "1", "QUIET": "yes", "VERBOSE": "2"}.items():
+        monkeypatch.setenv(f"NETCLNT_{name}", value)
+    monkeypatch.setenv("NETCLNT_COLOR", "never")
+    monkeypatch.setenv("NETCLNT_PROGRESS", "always")
+    assert main(["list"]) == 0
+    assert seen[0][0] == WANTED
+
+
+NO_KEYS = {
+    "what this call is about": (
+        *("name", "kind", "requires", "note", "channel", "from_file", "null", "role", "changed", "remote"),
+        *("image", "images", "since", "failed", "limit"),
+    ),
+    "how much of it": (
+        *("dry_run", "store", "sha256", "subset", "repair", "probe", "replace", "recover", "retry_quarantined", "no_hooks"),
+    ),
+    "what is to be written, and where": ("force", "directory", "service", "user", "timer", "cron"),
+    "what a script asks of it, or a monitor": ("exit_zero", "detailed_exit_code", "max_age", "warn_age", "nagios"),
+}
+"""Flags that are no keys, for what they say is said anew with each call."""
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_each_flag_that_is_no_key_is_one_for_a_reason(path):
+    known = {key.flag for table in (MasterConfig, SlaveConfig) for key in keys(table).values()}
+    options = [param for param in ALL[path].params if isinstance(param, click.Option) and param.opts[0] not in known]
+    assert {option.name for option in options} <= {name for names in NO_KEYS.values() for name in names}
 
 
 def test_a_flag_before_the_command_wins_over_the_environment(seen, monkeypatch):

@@ -74,7 +74,7 @@ def test_L6_a_config_that_is_no_toml(file, data):
 
 def test_C13_a_config_that_cannot_be_read(tmp_path):
     with pytest.raises(StorageFailed):
-        settings.read_config(tmp_path)
+        settings.read(str(tmp_path), {})
 
 
 def test_E12_the_password_comes_from_a_file_as_it_is(file, tmp_path):

@@ -57,6 +57,8 @@ def command(session: Session, *, recover: bool, force: bool, **flags: object) ->
         done.append(f"wrote [master] to {setup.path}")
     for step in done or [f"nothing to change: {setup.path} says so already"]:
         session.view.note(step)
+    if setup.unwritten:
+        session.view.note(f"counts for this run alone, and is not written: {', '.join(setup.unwritten)}")
     record = {
         "role": "master",
         "config": str(setup.path),

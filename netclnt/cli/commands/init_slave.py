@@ -33,6 +33,9 @@ def command(session: Session, *, force: bool, **flags: object) -> None:
         done.append(f"made {config.state}")
     if make_directory(config.root, parents=False):
         done.append(f"made {config.root}")
+    for path in config.further_roots:
+        if make_directory(path, parents=False):
+            done.append(f"made {path}")
     edges.mark_root(config, anew=force)
     comment = f"netclnt-{config.name}"
     identity = config.identity or config.state / edges.KEY
@@ -44,6 +47,8 @@ def command(session: Session, *, force: bool, **flags: object) -> None:
         done.append(f"wrote [slave] to {setup.path}")
     for step in done or [f"nothing to change: {setup.path} says so already"]:
         session.view.note(step)
+    if setup.unwritten:
+        session.view.note(f"counts for this run alone, and is not written: {', '.join(setup.unwritten)}")
     session.view.note("the line for the authorized_keys of the master's account:")
     record = {
         "role": "slave",
