@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netclnt.errors import AuthError, LedgerBusy, LedgerDamaged, NetclntError, SourceMissing, Stopped, TemporaryError
+from netclnt.errors import AuthError, LedgerBusy, LedgerDamaged, NetclntError, Paused, SourceMissing, Stopped, TemporaryError
 from netclnt.events import Failed, Observer
 from netclnt.model import Version
 from netclnt.offer import Offer, Questions, applied_state, is_still_offered
 from netclnt.oneimage import Job, SupersededError, bring_image, forecast_image
 from netclnt.result import Result
+from netclnt.selection import rank
 from netclnt.slave import Slave
 
 _OF_THE_RUN = (TemporaryError, AuthError, LedgerBusy, LedgerDamaged, Stopped)
@@ -30,6 +31,7 @@ class Carrier:
         result.generation = offer.state.generation
         result.differences = len(offer.changes)
         result.failed.clear()
+        result.paused = None
 
     def out(self, *, whole: bool) -> bool:
         """Carry out the changes, which are ``whole`` if nothing was left out of them; False if the master changed its offer
@@ -44,7 +46,7 @@ class Carrier:
                     self._note(job)
             except SupersededError:
                 return False
-        if whole and not self._result.failed:
+        if whole and not self._result.failed and not self._result.paused:
             ledger.set_applied(applied_state(self._slave, self._offer.state))
             self._clean_up()
         return True
@@ -64,7 +66,7 @@ class Carrier:
         self._observer(done)
 
     def _jobs(self) -> Iterator[Job]:
-        for change in self._offer.changes:
+        for change in sorted(self._offer.changes, key=lambda change: rank(change, self._slave.priority)):
             if change.offered is not None and change.to_do:
                 yield Job(
                     slave=self._slave,
@@ -80,9 +82,12 @@ class Carrier:
 
     @contextmanager
     def _alone(self, image: str) -> Iterator[None]:
-        """An error that concerns this image alone is noted, and the run goes on."""
+        """An error that concerns this image alone is noted, and the run goes on; also with what needs no line, where that may be
+        used no more."""
         try:
             yield
+        except Paused as error:
+            self._result.paused = self._result.paused or error
         except NetclntError as error:
             if isinstance(error, _OF_THE_RUN) and not isinstance(error, SourceMissing):
                 raise

@@ -118,6 +118,21 @@ class Summed(Event):
     sftp_connections: int
 
 
+@dataclass(frozen=True, slots=True)
+class Forecasted(Summed):
+    """The totals of a dry run, and what the run itself is expected to cost: ``seconds_planned`` in which the line is used, in so
+    many ``nights`` (windows, or runs where a limit of each ends them), None where that is not known or over a year.
+    ``bytes_free`` are those of the root's file system; ``quota_left`` is None where there is no monthly quota."""
+
+    images_planned: int
+    bytes_planned: int
+    bytes_write: int
+    bytes_free: int
+    seconds_planned: float | None
+    nights: int | None
+    quota_left: int | None
+
+
 Observer = Callable[[Event], None]
 
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
+from netclnt.costs import expect
 from netclnt.diff import Action, Change
 from netclnt.errors import (
     BrakeApplied,
@@ -26,7 +27,7 @@ from netclnt.errors import (
 )
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
-from netclnt.ledger import Held, Kept, Ledger, Quarantine
+from netclnt.ledger import Held, Kept, Quarantine
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import as_sealed, facts_if_whole, looks_as_recorded, take_facts
 from netclnt.model import CatalogState, Version
@@ -164,16 +165,7 @@ def _refuse_foreign(job: Job) -> None:
 
 def _tell_plan(job: Job, plan: Plan | None) -> None:
     costs = (plan.bytes_fetch, plan.bytes_reuse, plan.bytes_write, plan.blocks_missing) if plan else (0, 0, 0, 0)
-    rate = _line_rate(job.slave.ledger)
-    job.observer(Planned(job.version.name, *costs, seconds=costs[0] / rate if rate else None))
-
-
-def _line_rate(ledger: Ledger) -> float | None:
-    """Bytes a second that the last run with a worthwhile amount got over the line; None if there was none yet."""
-    for run in ledger.runs(_RUNS_LOOKED_AT):
-        if run.bytes_fetched >= _WORTHWHILE_BYTES and run.seconds > 0:
-            return run.bytes_fetched / run.seconds
-    return None
+    job.observer(Planned(job.version.name, *costs, seconds=expect(job.slave, costs[0]).seconds))
 
 
 # --- steps 1 and 2: staging

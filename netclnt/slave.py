@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from netclnt.allowance import Allowance, unlimited
 from netclnt.ledger import Ledger
 from netclnt.localmanifests import Manifests
 from netclnt.model import SIZE_MAX
@@ -22,6 +23,7 @@ class Slave:
     ``selection`` and ``channel`` say what this slave holds; ``adopt`` that foreign files may be replaced; ``keep`` how many old
     versions stay; ``max_retire`` the percentage of held images above which a shrunken offer is refused; ``max_image_size`` the
     bytes, holes included, above which an image is; ``retry_quarantined`` that versions in quarantine are fetched once more;
+    ``priority`` are patterns in the order in which images are brought, ``allowance`` is what may be taken from the line;
     ``holder`` is what this run says of itself to others that find the root locked. ``now`` gives the time, RFC 3339 in UTC,
     ``monotonic`` seconds for durations.
     """
@@ -48,6 +50,8 @@ class Slave:
     monotonic: Callable[[], float]
     retry_quarantined: bool = False
     max_image_size: int = SIZE_MAX
+    allowance: Allowance = field(default_factory=unlimited)
+    priority: tuple[str, ...] = ()
 
     def selection_digest(self, pinned: Sequence[str]) -> str:
         """Changes with everything that decides what this slave should hold; ``pinned`` are the names of pinned images."""

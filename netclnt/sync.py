@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from netclnt.costs import quota_used, sum_up
 from netclnt.errors import LineBroken, NetclntError, Stopped
-from netclnt.events import Observer, Summed, Warned
+from netclnt.events import Event, Observer, Planned, Summed, Warned
 from netclnt.model import Report
 from netclnt.offer import Offer, Questions, look_at_offer
 from netclnt.result import Result
@@ -31,6 +32,7 @@ def sync(slave: Slave, selection: Selection | None, *, observer: Observer, begun
     run = _Run(slave, observer)
     with slave.root.lock(slave.holder), run.told():
         begun()
+        slave.allowance.begin(quota_used(slave))
         for _ in range(_ROUNDS_MAX):
             offer = look_at_offer(slave, selection, run.questions, observer, write=True)
             if offer is None or run.carry(offer).out(whole=selection is None):
@@ -43,11 +45,18 @@ def sync(slave: Slave, selection: Selection | None, *, observer: Observer, begun
 def forecast(slave: Slave, selection: Selection | None, *, observer: Observer) -> Result:
     """A dry run: tell the observer the plan of every change. Nothing is changed but caches in the state directory; so what an
     interrupted run left in staging is not looked at, and a plan may say more than the real run has to do."""
-    run = _Run(slave, observer)
+    plans: list[Planned] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Planned):
+            plans.append(event)
+        observer(event)
+
+    run = _Run(slave, observe)
     offer = look_at_offer(slave, selection, run.questions, observer, write=False)
     if offer is not None:
         run.carry(offer).forecast()
-    run.summarize()
+    observer(sum_up(slave, plans, run.summed()))
     return run.result
 
 
@@ -82,21 +91,19 @@ class _Run:
             self.questions.close()
 
     def _end(self, error: NetclntError | None) -> None:
-        self.summarize()
+        self._observer(self.summed())
         if self.result.generation and self._slave.report and not isinstance(error, Stopped):
             self._report(error)
 
-    def summarize(self) -> None:
+    def summed(self) -> Summed:
         source = self._slave.source
-        self._observer(
-            Summed(
-                images_changed=len(self.result.changed),
-                bytes_fetched=source.bytes_received,
-                bytes_reused=self.result.bytes_reused,
-                seconds=self._slave.monotonic() - self._began,
-                queries=self.questions.queries,
-                sftp_connections=source.connections,
-            )
+        return Summed(
+            images_changed=len(self.result.changed),
+            bytes_fetched=source.bytes_received,
+            bytes_reused=self.result.bytes_reused,
+            seconds=self._slave.monotonic() - self._began,
+            queries=self.questions.queries,
+            sftp_connections=source.connections,
         )
 
     def _report(self, error: NetclntError | None) -> None:
@@ -110,7 +117,7 @@ class _Run:
             seconds=slave.monotonic() - self._began,
             bytes_fetched=slave.source.bytes_received,
             bytes_reused=self.result.bytes_reused,
-            error="; ".join(str(each) for each in ([error] if error else [failure for _, failure in result.failed]))[:1000],
+            error="; ".join(str(each) for each in ([error] if error else result.problems))[:1000],
             hint="",
             images=tuple((held.name, held.number) for held in slave.ledger.held()),
         )

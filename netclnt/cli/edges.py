@@ -14,6 +14,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
+from netclnt.allowance import Allowance
+from netclnt.cli import line
 from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
 from netclnt.cli.postponed import PostponedSource
@@ -190,7 +192,9 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         known = ledger.marker()
         root = stack.enter_context(open_root(config.root, marker=known, ownership=ownership(config)))
         _remember(ledger, root, known)
-        source = PostponedSource(config.parent, partial(open_parent, config, session))
+        allowance = line.allowance(config)
+        session.switch.used = config.bwlimit is not None
+        source = PostponedSource(config.parent, partial(open_parent, config, session, allowance))
         stack.callback(source.close)
         yield Slave(
             name=config.name,
@@ -214,6 +218,8 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             holder=session.holder,
             now=now,
             monotonic=monotonic,
+            allowance=allowance,
+            priority=config.priority,
         )
 
 
@@ -230,8 +236,7 @@ def _seed_roots(config: SlaveConfig, session: Session, stack: ExitStack) -> dict
     return roots
 
 
-def open_parent(config: SlaveConfig, session: Session) -> Source:
-    from netclnt.pacing import Pace
+def open_parent(config: SlaveConfig, session: Session, allowance: Allowance | None = None) -> Source:
     from netclnt.sftp import open_source, parse_parent
 
     return open_source(
@@ -243,7 +248,8 @@ def open_parent(config: SlaveConfig, session: Session) -> Source:
         timeout=config.timeout,
         retry_budget=config.retry_budget,
         connections=config.connections,
-        pace=Pace(config.bwlimit),
+        pace=line.pace(config, session.switch),
+        allowance=allowance,
         observer=session.observe,
     )
 

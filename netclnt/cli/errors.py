@@ -162,6 +162,25 @@ def _behind(error: e.CatalogBehindStore) -> Words:
     )
 
 
+def _line_paused(error: e.LinePaused) -> Words:
+    again = f"{safe(error.again)[:16].replace('T', ' ')}" if error.again else ""
+    match error.reason:
+        case "window":
+            return (
+                f"The window is closed: nothing more is fetched before {again}.",
+                "what was fetched is kept, and the next run goes on; to go on now: netclnt sync --window off",
+            )
+        case "monthly_quota":
+            return (
+                f"This month's quota of {human_bytes(error.limit)} is used up, but for {human_bytes(error.left)};"
+                f" it begins anew on {again}.",
+                "what was fetched is kept, and the next run goes on; to go on now: netclnt sync --monthly-quota off",
+            )
+        case "max_duration":
+            return f"This run has used the line for {human_seconds(error.limit)}, which is max_duration.", "the next run goes on"
+    return f"This run has fetched all that max_transfer allows: {human_bytes(error.limit)}.", "the next run goes on"
+
+
 def _brake_applied(error: e.BrakeApplied) -> Words:
     sentence = f"Stopped by the limit {safe(error.limit)}: {safe(error.problem)}."
     if error.limit == "max_retire":
@@ -270,6 +289,7 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
         "restore a backup of the catalog from before they parted, then: netclnt init master --recover",
     ),
     e.BrakeApplied: _brake_applied,
+    e.LinePaused: _line_paused,
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
     e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),
     e.Terminated: lambda _: ("Ended by SIGTERM.", "run it again: what was done is kept"),

@@ -14,7 +14,20 @@ from netclnt.cli.meter import Meter, plan_line, wait_line
 from netclnt.cli.output import Level, Output
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
-from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Waiting, Warned
+from netclnt.events import (
+    Catalog,
+    Changed,
+    Event,
+    Failed,
+    Forecasted,
+    ImageDone,
+    Planned,
+    Progressed,
+    Retried,
+    Summed,
+    Waiting,
+    Warned,
+)
 
 Record = Mapping[str, object]
 
@@ -199,6 +212,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return f"{safe(image)}@{version} {safe(result)}: {_moved(event) if moved else human_seconds(event.seconds)}"
         case Warned(message=message):
             return f"netclnt: warning: {safe(message)}"
+        case Forecasted():
+            return _forecast(event)
         case Summed():
             return _summary(event)
         case Retried(what=what, attempt=attempt, delay=delay, reason=reason):
@@ -217,6 +232,18 @@ def event_line(event: Event, *, verbose: int) -> str:
 def _moved(event: ImageDone | Summed) -> str:
     fetched, reused = human_bytes(event.bytes_fetched), human_bytes(event.bytes_reused)
     return f"{fetched} fetched, {reused} reused, {human_seconds(event.seconds)}"
+
+
+def _forecast(event: Forecasted) -> str:
+    if not event.images_planned:
+        return "nothing to fetch"
+    fetch = f"{counted(event.images_planned, 'image')}: {human_bytes(event.bytes_planned)} to fetch"
+    if event.bytes_planned:
+        time = "" if event.seconds_planned is None else f", {human_seconds(event.seconds_planned)} on the line"
+        fetch += time or ", nobody knows how long that takes"
+        fetch += f", in {event.nights} nights" if event.nights and event.nights > 1 else ""
+    quota = "" if event.quota_left is None else f"; {human_bytes(event.quota_left)} left of this month's quota"
+    return f"{fetch}; {human_bytes(event.bytes_write)} to write, {human_bytes(event.bytes_free)} free{quota}"
 
 
 def _summary(event: Summed) -> str:

@@ -14,7 +14,20 @@ from netclnt.cli.meter import Meter
 from netclnt.cli.output import Output
 from netclnt.cli.show import Column, Record, now
 from netclnt.errors import ExitCode, StorageFailed
-from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Progressed, Retried, Summed, Waiting, Warned
+from netclnt.events import (
+    Catalog,
+    Changed,
+    Event,
+    Failed,
+    Forecasted,
+    ImageDone,
+    Planned,
+    Progressed,
+    Retried,
+    Summed,
+    Waiting,
+    Warned,
+)
 from netclnt.outcome import outcome
 
 _TYPES: dict[type[Event], str] = {
@@ -26,6 +39,7 @@ _TYPES: dict[type[Event], str] = {
     Waiting: "wait",
     Warned: "warning",
     Summed: "summary",
+    Forecasted: "summary",
 }
 
 

@@ -1,4 +1,4 @@
-"""Signals of one run: the stopping ones raise in the main thread, SIGUSR1 asks for one status line."""
+"""Signals of one run: the stopping ones raise in the main thread, SIGUSR1 asks for one status line, SIGUSR2 flips the cap."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ _STOPPING: dict[int, type[Stopped]] = {signal.SIGHUP: HungUp, signal.SIGINT: Int
 
 
 @contextmanager
-def handled(status: Callable[[], str]) -> Iterator[None]:
+def handled(status: Callable[[], str], flip: Callable[[], str]) -> Iterator[None]:
     """Within, the first stopping signal raises its error, and a second SIGINT ends the process at once.
 
-    A signal that was ignored from outside (``nohup``, a shell's background job) stays ignored. ``status`` must take no lock.
+    A signal that was ignored from outside (``nohup``, a shell's background job) stays ignored. ``status``, and what ``flip``s the
+    cap, say what to tell and must take no lock.
     """
+    asked = {signal.SIGUSR1: status, signal.SIGUSR2: flip}
 
     def stop(number: int, _: FrameType | None) -> None:
         for other in _STOPPING:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
         raise _STOPPING[number]
 
-    def tell(_: int, __: FrameType | None) -> None:
+    def tell(number: int, _: FrameType | None) -> None:
         # os.write: the interrupted code may be inside sys.stderr, which cannot be entered twice.
         try:
-            os.write(2, f"netclnt: {status()}\n".encode(errors="backslashreplace"))
+            os.write(2, f"netclnt: {asked[signal.Signals(number)]()}\n".encode(errors="backslashreplace"))
         except OSError:
             return
 
     wanted = {number: stop for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN}
-    before = {number: signal.signal(number, handler) for number, handler in (wanted | {signal.SIGUSR1: tell}).items()}
+    wanted |= dict.fromkeys(asked, tell)
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if number == signal.SIGUSR1 else handler)
+            signal.signal(number, signal.SIG_IGN if number in asked else handler)

@@ -21,7 +21,7 @@ LAYERS = {
     "words": ["errors", "outcome", "model", "naming", "events", "protocols"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
-        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "pagedeltas", "subset"),
+        *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "allowance", "pagedeltas", "subset"),
         *("backoff", "callthread", "slot", "pulse"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping"],
@@ -31,7 +31,7 @@ LAYERS = {
         *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
-        *("slave", "look", "rebuild", "offer", "room", "oneimage", "result", "carry", "sync", "verify", "prune"),
+        *("slave", "look", "rebuild", "offer", "room", "costs", "oneimage", "result", "carry", "sync", "verify", "prune"),
         "doctor",
     ],
     "face": ["cli", "__main__"],

@@ -12,6 +12,7 @@ import click
 from netclnt.cli import edges
 from netclnt.cli.around import Run, surrounded
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.errors import explain
 from netclnt.cli.mending import mending
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
@@ -20,7 +21,7 @@ from netclnt.cli.show import Column, Record
 from netclnt.cli.surroundings import surroundings
 from netclnt.config import SlaveConfig
 from netclnt.errors import ExitCode, Locked
-from netclnt.events import Changed, Event, Planned, Summed, Waiting
+from netclnt.events import Changed, Event, Planned, Waiting
 from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave
@@ -65,7 +66,8 @@ PLAN_COLUMNS = (
                 "known_hosts",
                 "host_key",
             ),
-            *("connections", "bwlimit", "threads", "timeout", "retry_budget", "lock_timeout", "report"),
+            *("connections", "bwlimit", "window", "max_transfer", "max_duration", "monthly_quota", "priority"),
+            *("threads", "timeout", "retry_budget", "lock_timeout", "report"),
             *("random_delay", "syslog", "log_file", "log_format", "metrics"),
         ),
     ],
@@ -115,9 +117,15 @@ def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode
             run.begin()
 
         result = _patiently(run, lambda: sync(slave, selection, observer=recorded.observe, begun=begin))
-        if selection and not result.failed:
+        if selection and not result.problems:
             refuse_nothing(selection, sum(held in selection for held in slave.ledger.held()))
-        recorded.end(result.exit_code, generation=result.generation, images_changed=len(result.changed))
+        told = explain(result.paused) if result.paused else None
+        message = told.sentence if told else ""
+        recorded.end(result.exit_code, generation=result.generation, images_changed=len(result.changed), message=message)
+    if result.paused and not result.failed:
+        raise result.paused
+    if told:
+        run.session.view.failed(told)
     return result.exit_code, bool(result.differences)
 
 
@@ -130,7 +138,7 @@ def _forecast(session: Session, slave: Slave, selection: Selection | None) -> tu
             changes[event.image] = event
         elif isinstance(event, Planned):
             plans.append(_plan_record(changes[event.image], event))
-        elif session.options.json or not isinstance(event, Summed):  # the totals of a plan would read as those of a sync
+        else:
             session.observe(event)
 
     result = forecast(slave, selection, observer=observe)
