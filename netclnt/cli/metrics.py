@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class _Figures:
 def _remembered(run: Run) -> tuple[Sequence[Held] | None, int | None, float | None]:
     """Images held, generation applied, the last success: what the ledger says of itself."""
     try:
-        with edges.open_ledger(run.config, readonly=True) as ledger:
+        impatient = replace(run.config, lock_timeout=0.0)  # the run itself has waited long enough
+        with edges.open_ledger(impatient, readonly=True) as ledger:
             held, applied, runs = ledger.held(), ledger.applied(), ledger.runs()
     except NetclntError:
         return None, None, None

@@ -37,10 +37,12 @@ def pinged(run: Run) -> Iterator[None]:
 
 
 class _Pinger:
+    """Trouble is told once, and by the thread of the run."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
         self._starting: Thread | None = None
-        self._warned = False
+        self._trouble: NetclntError | None = None
 
     def start(self) -> None:
         """Beside the run, which need not wait for it."""
@@ -50,10 +52,12 @@ class _Pinger:
 
     def end(self, code: ExitCode) -> None:
         hurried = code in _SIGNALS
-        tries, seconds = (1, _HURRY_SECONDS) if hurried else (_TRIES, _SECONDS)
         if self._starting:
-            self._starting.join(None if not hurried else _HURRY_SECONDS)
-        self._send("" if code in _GOOD else str(int(code)), self._run.ending, tries, seconds)
+            self._starting.join(_HURRY_SECONDS if hurried else None)
+        tries = 1 if hurried or self._trouble else _TRIES
+        self._send("" if code in _GOOD else str(int(code)), self._run.ending, tries, _HURRY_SECONDS if hurried else _SECONDS)
+        if self._trouble:
+            self._run.session.observe(Warned("ping-failed", explain(self._trouble).sentence))
 
     def _send(self, suffix: str, body: str, tries: int, seconds: float) -> None:
         url = url_of(self._run.config.ping_url or "", suffix)
@@ -61,9 +65,8 @@ class _Pinger:
             try:
                 return post(url, body, seconds=seconds)
             except NetclntError as error:
-                if left:
-                    time.sleep(_PAUSE_SECONDS)
-                elif not self._warned:
-                    self._warned = True
-                    self._run.session.observe(Warned("ping-failed", explain(error).sentence))
+                if not left:
+                    self._trouble = error
+                    return None
+            time.sleep(_PAUSE_SECONDS)
         return None

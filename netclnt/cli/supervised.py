@@ -11,7 +11,7 @@ from time import monotonic
 
 from netclnt.cli.around import Run
 from netclnt.cli.show import event_line
-from netclnt.events import Event, ImageDone, Progressed
+from netclnt.events import Event, Progressed, Retried, Waiting
 from netclnt.notify import Notifier
 from netclnt.pulse import STANDSTILL, Pulse
 
@@ -37,7 +37,7 @@ def supervised(run: Run) -> Iterator[None]:
 
 
 class StatusTeller:
-    """An Observer that keeps the supervisor's status line: where the work is, at most once a second; each wait at once."""
+    """An Observer that keeps the supervisor's status line: what happens, at most once a second; but each wait at once."""
 
     def __init__(self, notifier: Notifier, line: Callable[[], str], *, clock: Callable[[], float] = monotonic) -> None:
         self._notifier = notifier
@@ -46,8 +46,7 @@ class StatusTeller:
         self._next = float("-inf")
 
     def observe(self, event: Event) -> None:
-        often = isinstance(event, Progressed | ImageDone)
-        if often and self._clock() < self._next:
+        if self._clock() < self._next and not isinstance(event, Waiting | Retried):
             return
         text = self._line() if isinstance(event, Progressed) else event_line(event, verbose=0)
         if text:

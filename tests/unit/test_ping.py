@@ -5,52 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from netclnt.config.readers import Unfit, web_page
 from netclnt.errors import Unreachable
 from netclnt.ping import post, shown, url_of
-
-
-@dataclass
-class Page:
-    """What it answers, and what it heard."""
-
-    status: int = 200
-    location: str = ""
-    heard: list[tuple[str, str]] = field(default_factory=list)
-    url: str = ""
-
-
-@contextmanager
-def served(page: Page) -> Iterator[Page]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            page.heard.append((self.path, body))
-            self.send_response(page.status)
-            if page.location:
-                self.send_header("Location", page.location)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        page.url = f"http://127.0.0.1:{server.server_port}/secret-0123"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield page
-        server.shutdown()
-        thread.join()
+from tests.support import pages
+from tests.support.pages import Page
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with served(Page()) as opened:
+    with pages.page() as opened:
         yield opened
 
 
