@@ -313,6 +313,7 @@ def ownership(config: SlaveConfig) -> Ownership:
         owner=_account("owner", config.owner, lambda name: pwd.getpwnam(name).pw_uid),
         group=_account("group", config.group, lambda name: grp.getgrnam(name).gr_gid),
         mode=config.mode,
+        label=f"{config.label}\0".encode() if config.label else b"",  # as setfilecon(3) sets it, with its NUL
     )
 
 

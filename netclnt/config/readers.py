@@ -38,6 +38,7 @@ _RANGE = 1 << 20
 _FINITE = sys.float_info.max
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+_LABEL = re.compile(r"\w{1,64}(?::\w{1,64}){2}(?::[\w.,:-]{1,256})?", re.ASCII)
 _ACCOUNT_NUMBER_MAX = (1 << 32) - 2
 """One more is what chown(2) takes for "leave it as it is"."""
 
@@ -256,6 +257,14 @@ def account(value: object) -> str:
     checked = text(value)
     if not _ACCOUNT.fullmatch(checked) or (checked.isdecimal() and int(checked) > _ACCOUNT_NUMBER_MAX):
         raise Unfit("must be the name or number of an account")
+    return checked
+
+
+def label(value: object) -> str:
+    """A label of SELinux, ``USER:ROLE:TYPE[:LEVEL]``."""
+    checked = text(value)
+    if not _LABEL.fullmatch(checked):
+        raise Unfit('must be a label as ls -Z prints it: "system_u:object_r:tftpdir_t:s0"')
     return checked
 
 

@@ -82,6 +82,7 @@ class SlaveConfig:
     owner: str | None
     group: str | None
     mode: int | None
+    label: str | None
     keep: int
     max_retire: int
     max_image_size: int
@@ -360,6 +361,14 @@ _SLAVE = (
         default=None,
         metavar="OCTAL",
         example="0644",
+    ),
+    Key(
+        name="label",
+        about="SELinux's label of new images. Default: the one that the system's policy gives them.",
+        read=readers.label,
+        default=None,
+        metavar="LABEL",
+        example="system_u:object_r:tftpdir_t:s0",
     ),
     Key(
         name="keep",

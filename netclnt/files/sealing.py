@@ -21,6 +21,7 @@ from netclnt.model import Entry, EntryType
 from netclnt.protocols import Facts
 
 LABEL = "security.selinux"
+"""SELinux's. Where there is no SELinux, it can be set and read all the same, by root, on most file systems."""
 _NO_LABEL = (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS)
 _FORMATS = {EntryType.FILE: stat.S_IFREG, EntryType.DIRECTORY: stat.S_IFDIR, EntryType.LINK: stat.S_IFLNK}
 
@@ -39,9 +40,10 @@ def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Fac
     """Give what was staged its final attributes, children first; returns how each entry looks then.
 
     The image itself gets owner, group, mode and label of what lies at its place now, if that is of the same type; else the
-    root's settings and the version's mode. What lies inside a tree gets owner, group and label likewise (of the same path, else
-    of the tree), but always the version's mode: there it is content. A file that is a second name of another one than the live
-    one at its path, or of one that has other attributes now or was written to since, is made a copy of its own, and that checked.
+    root's settings and the version's mode; the root's label also where what lies there has none. What lies inside a tree gets
+    owner, group and label likewise (of the same path, else of the tree), but always the version's mode: there it is content.
+    A file that is a second name of another one than the live one at its path, or of one that has other attributes now or was
+    written to since, is made a copy of its own, and that checked.
     Raises StorageFailed, ContentMismatch.
     """
     found: list[Facts] = []
@@ -56,7 +58,7 @@ def dress(area: WorkArea, stage: int, files: StagedFiles, name: str) -> list[Fac
                 found.append(facts or _dress(directories, entry, replaced))
             except OSError as error:
                 place = area.describe(f"{name}/{entry.path}" if entry.path else name)
-                raise storage_error("set the owner of", place, error) from error
+                raise storage_error("set owner, mode and label of", place, error) from error
     found.reverse()
     return found
 
@@ -114,6 +116,12 @@ def _dress(directories: Directories, entry: Entry, replaced: _Replaced) -> Facts
     if entry.type is EntryType.LINK:
         if foreign:
             os.chown(last, wanted.owner, wanted.group, dir_fd=directory, follow_symlinks=False)
+        if wanted.label:
+            opened = open_beneath(directory, last, os.O_PATH)
+            try:
+                set_label(opened, wanted.label)
+            finally:
+                os.close(opened)
     elif foreign or wanted.label or stat.S_IMODE(now.st_mode) != wanted.mode:
         _set(directory, last, wanted, foreign=foreign)
     return Facts(size=now.st_size, mtime=now.st_mtime_ns, inode=now.st_ino)
@@ -125,20 +133,30 @@ def _set(directory: int, last: str, wanted: _Attributes, *, foreign: bool) -> No
         if foreign:
             os.fchown(opened, wanted.owner, wanted.group)
         os.fchmod(opened, wanted.mode)  # after the owner: chown takes set-user-id away
-        if wanted.label and _label(opened) != wanted.label:
-            os.setxattr(opened, LABEL, wanted.label)
+        if wanted.label:
+            set_label(opened, wanted.label)
     finally:
         os.close(opened)
 
 
+def set_label(descriptor: int, label: bytes) -> None:
+    """Raises OSError, where the file system keeps no labels, too: an image without the one that it needs is of no use."""
+    if _label(descriptor) != label:
+        os.setxattr(_path(descriptor), LABEL, label)
+
+
 def _label(descriptor: int) -> bytes:
     try:
-        # by way of /proc, since the descriptor may be one that only names its file (O_PATH)
-        return os.getxattr(Path(f"/proc/self/fd/{descriptor}"), LABEL)
+        return os.getxattr(_path(descriptor), LABEL)
     except OSError as error:
         if error.errno in _NO_LABEL:
             return b""
         raise
+
+
+def _path(descriptor: int) -> Path:
+    """By way of /proc, since the descriptor may be one that only names its file (O_PATH), or a symbolic link."""
+    return Path(f"/proc/self/fd/{descriptor}")
 
 
 class _Replaced:
@@ -149,7 +167,7 @@ class _Replaced:
         self._image = image
         self._top = _open_same(area.root, name, image.type)
         self._status = os.fstat(self._top) if self._top >= 0 else None
-        self._top_label = _label(self._top) if self._top >= 0 else b""
+        self._top_label = (_label(self._top) if self._top >= 0 else b"") or self._ownership.label
         self._directories = Directories(self._top)
         self._missing: str | None = None
 
@@ -167,7 +185,8 @@ class _Replaced:
             owner = -1 if self._ownership.owner is None else self._ownership.owner
             group = -1 if self._ownership.group is None else self._ownership.group
             only_file = not entry.path and entry.type is EntryType.FILE
-            return _Attributes(owner, group, mode if self._ownership.mode is None or not only_file else self._ownership.mode)
+            own_mode = mode if self._ownership.mode is None or not only_file else self._ownership.mode
+            return _Attributes(owner, group, own_mode, self._top_label)
         if not entry.path:
             kept = stat.S_IMODE(self._status.st_mode)
             return _Attributes(self._status.st_uid, self._status.st_gid, kept, self._top_label)
@@ -195,8 +214,9 @@ class _Replaced:
         assert self._status is not None
         found = self.look(entry)
         if found is None:
-            return _Attributes(self._status.st_uid, self._status.st_gid, mode)
-        return _Attributes(found.st_uid, found.st_gid, mode, self._label_of(entry) if self._top_label else b"")
+            return _Attributes(self._status.st_uid, self._status.st_gid, mode, self._top_label)
+        label = (self._label_of(entry) or self._top_label) if self._top_label else b""
+        return _Attributes(found.st_uid, found.st_gid, mode, label)
 
     def _label_of(self, entry: Entry) -> bytes:
         parent, last = split(entry.path)

@@ -18,6 +18,7 @@ from netclnt.files.confine import describe, kind_at, open_beneath, split
 from netclnt.files.failures import reported
 from netclnt.files.preparing import ready_name
 from netclnt.files.removal import remove
+from netclnt.files.sealing import set_label
 from netclnt.files.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 from netclnt.files.workarea import IMAGE, KEPT, STAGING, WorkArea, make_directory
 
@@ -172,6 +173,8 @@ def _step(area: WorkArea, directory: int, part: str, path: str, name: str) -> in
     owner, group = area.ownership.owner, area.ownership.group
     if made and (owner, group) != (None, None):
         os.fchown(opened, -1 if owner is None else owner, -1 if group is None else group)
+    if made and area.ownership.label:
+        set_label(opened, area.ownership.label)
     return opened
 
 

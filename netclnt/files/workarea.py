@@ -39,11 +39,12 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """What new images get where nothing lay before: ids, or None for those of this process; ``mode`` of an image that is
-    one file, or None for its version's."""
+    one file, or None for its version's; ``label`` as the file system keeps it, or empty for the one that the kernel gives."""
 
     owner: int | None = None
     group: int | None = None
     mode: int | None = None
+    label: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,20 +382,69 @@ def looks(path: Path) -> tuple[int, int, int]:
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
 
-@needs_root
-def test_C26_the_security_label_of_what_is_replaced(root: DirectoryRoot, place: Path) -> None:
-    label = b"system_u:object_r:tftpdir_t:s0\0"
-    put(root, "a", b"old")
-    put(root, "t", OLD)
+LABEL = b"system_u:object_r:tftpdir_t:s0\0"
+OTHER = b"system_u:object_r:httpd_sys_content_t:s0\0"
+
+
+@pytest.fixture
+def labelled(place: Path) -> Path:
+    """A root on a file system that keeps labels."""
     try:
-        for path in ("a", "t", "t/a", "t/d"):
-            os.setxattr(place / path, sealing.LABEL, label)
+        os.setxattr(place, sealing.LABEL, OTHER)
+        os.removexattr(place, sealing.LABEL)
     except OSError:
         pytest.skip("this file system keeps no labels")
+    return place
+
+
+def label_of(path: Path) -> bytes:
+    try:
+        return os.getxattr(path, sealing.LABEL, follow_symlinks=False)
+    except OSError as error:
+        assert error.errno == errno.ENODATA
+        return b""
+
+
+@needs_root
+def test_C26_the_security_label_of_what_is_replaced(root: DirectoryRoot, labelled: Path) -> None:
+    put(root, "a", b"old")
+    put(root, "t", OLD)
+    for path in ("a", "t", "t/a", "t/d"):
+        os.setxattr(labelled / path, sealing.LABEL, LABEL)
+    os.setxattr(labelled / "t/d/x", sealing.LABEL, OTHER)
     put(root, "a", b"new")
     put(root, "t", NEW)
-    for path in ("a", "t", "t/a", "t/d"):
-        assert os.getxattr(place / path, sealing.LABEL) == label
+    assert [label_of(labelled / path) for path in ("a", "t", "t/a", "t/d", "t/d/x")] == [LABEL, LABEL, LABEL, LABEL, OTHER]
+    assert {label_of(path) for path in labelled.rglob("t/**/*")} == {LABEL, OTHER}, "what is new has that of the tree, links too"
+
+
+@needs_root
+def test_C26_new_images_have_the_label_of_the_config(labelled: Path) -> None:
+    with open_root(labelled, marker=None, ownership=Ownership(label=LABEL)) as root:
+        put(root, "os/a", b"old")
+        put(root, "t", OLD)
+        put(root, "u", NEW)
+        shown = [path for path in labelled.rglob("*") if ".netclnt" not in path.parts]
+        assert {label_of(path) for path in shown} == {LABEL}, "directories above an image and links, too"
+        os.setxattr(labelled / "os/a", sealing.LABEL, OTHER)
+        os.removexattr(labelled / "t", sealing.LABEL)
+        put(root, "os/a", b"new")
+        put(root, "t", NEW)
+    assert label_of(labelled / "os/a") == OTHER, "that of the file replaced goes first"
+    assert label_of(labelled / "t") == LABEL, "which has none"
+    assert label_of(labelled / ".netclnt") == b""
+
+
+def test_C26_a_label_that_cannot_be_set_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with open_root(place, marker=None, ownership=Ownership(label=LABEL)) as root:
+        with pytest.raises(StorageFailed) as caught:
+            put(root, "a", b"new")
+        assert "label" in caught.value.action
+        assert not (place / "a").exists()
 
 
 @pytest.mark.parametrize("mode", [0o1755, 0o2755, 0o4755, 0o6755, -1])
