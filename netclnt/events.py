@@ -59,8 +59,8 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ImageDone(Event):
-    """``result`` is ``updated`` or ``recorded`` by a sync, ``verified``, ``damaged`` or
-    ``changed`` (while it was read) by a check."""
+    """``result`` is ``updated`` or ``recorded`` by a sync, or ``deferred`` where a hook wants it to be shown later; ``verified``,
+    ``damaged`` or ``changed`` (while it was read) by a check."""
 
     image: str
     version: int
@@ -88,6 +88,30 @@ class Waiting(Event):
     what: str
     seconds: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked(Event):
+    """A program of a hook; ``state`` is ``started`` (it may take so many ``seconds``) or ``ended`` (with ``exit_code``; None
+    where it has none). ``image`` is empty for a hook of the whole run."""
+
+    hook: str
+    image: str
+    program: str
+    state: str
+    seconds: float = 0.0
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HookLine(Event):
+    """A line that a hook's program wrote."""
+
+    hook: str
+    image: str
+    program: str
+    line: str
+    state: str = "line"
 
 
 @dataclass(frozen=True, slots=True)

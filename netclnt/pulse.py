@@ -3,7 +3,7 @@ threads run proves nothing."""
 
 from __future__ import annotations
 
-from netclnt.events import Event, Retried, Waiting
+from netclnt.events import Event, Hooked, Retried, Waiting
 
 STANDSTILL = 900.0
 """Seconds that work may take without a sign of itself: making a large tree durable on a slow disk has none."""
@@ -47,4 +47,6 @@ def _wait(event: Event) -> float:
             return seconds
         case Retried(delay=delay):
             return delay
+        case Hooked(seconds=seconds):
+            return seconds
     return 0.0

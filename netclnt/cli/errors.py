@@ -181,6 +181,20 @@ def _line_paused(error: e.LinePaused) -> Words:
     return f"This run has fetched all that max_transfer allows: {human_bytes(error.limit)}.", "the next run goes on"
 
 
+def _hook_failed(error: e.HookFailed) -> Words:
+    about = f" for {safe(error.image)}" if error.image else ""
+    sentence = f"The hook {error.hook}{about} failed: {safe(error.program)} {safe(error.cause)}{_said(error.said)}."
+    if error.hook == "after_image":
+        return sentence, "the image is shown; the next sync calls the hook again"
+    if error.code is None and error.cause.startswith("cannot"):
+        return sentence, f"ls -l {safe(error.program)}; it must be executable, and a script's first line name its interpreter"
+    return sentence, "run that program by hand, or go without hooks: netclnt sync --no-hooks"
+
+
+def _said(line: str) -> str:
+    return f" ({safe(line).strip()[:200]})" if line.strip() else ""
+
+
 def _brake_applied(error: e.BrakeApplied) -> Words:
     sentence = f"Stopped by the limit {safe(error.limit)}: {safe(error.problem)}."
     if error.limit == "max_retire":
@@ -290,6 +304,16 @@ _WORDS: dict[type[BaseException], Callable[[Any], Words]] = {
     ),
     e.BrakeApplied: _brake_applied,
     e.LinePaused: _line_paused,
+    e.HookFailed: _hook_failed,
+    e.PutOff: lambda x: (
+        f"The hook before put this run off{_said(x.said)}.",
+        f"try again later, or see why: {safe(x.program)}; without hooks: netclnt sync --no-hooks",
+    ),
+    e.ActivationDeferred: lambda x: (
+        f"{counted(len(x.images), 'image')} fetched and to be shown later, as the hook before_image wants it: "
+        f"{', '.join(map(safe, x.images[:5]))}{', …' if len(x.images) > 5 else ''}.",
+        "the next sync asks it again; without hooks: netclnt sync --no-hooks",
+    ),
     e.HungUp: lambda _: ("Ended by SIGHUP.", "run it again: what was done is kept"),
     e.Interrupted: lambda _: ("Interrupted.", "run it again: what was done is kept"),
     e.Terminated: lambda _: ("Ended by SIGTERM.", "run it again: what was done is kept"),

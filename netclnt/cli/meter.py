@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from netclnt.cli.text import human_bytes, human_seconds, safe
-from netclnt.events import Catalog, Event, Planned, Progressed, Waiting
+from netclnt.events import Catalog, Event, Hooked, Planned, Progressed, Waiting
 
 _WINDOW = 10.0
 
@@ -21,6 +21,7 @@ class Meter:
         self.last: Progressed | None = None
         self._planned: Planned | None = None
         self._waiting: Waiting | None = None
+        self._hook: Hooked | None = None
         self._until = 0.0
 
     def observe(self, event: Event) -> None:
@@ -32,6 +33,8 @@ class Meter:
                 self._planned, self._waiting = event, None  # on a thin line it takes minutes until the first of it is done
             case Waiting():
                 self._waiting, self._until = event, self._clock() + event.seconds
+            case Hooked():
+                self._hook = event if event.state == "started" else None
             case Catalog():
                 self._waiting = None
 
@@ -76,6 +79,8 @@ class Meter:
         left = self._until - self._clock()
         if self._waiting is not None and left > 0:
             return wait_line(self._waiting, left)
+        if self._hook is not None:
+            return hook_line(self._hook)
         event, planned = self.last, self._planned
         if planned is not None:
             return plan_line(planned)
@@ -89,6 +94,12 @@ class Meter:
 
 def plan_line(event: Planned) -> str:
     return f"{safe(event.image)}: {human_bytes(event.bytes_fetch)} to fetch, {human_bytes(event.bytes_reuse)} to reuse"
+
+
+def hook_line(event: Hooked) -> str:
+    about = f" of {safe(event.image)}" if event.image else ""
+    end = "no exit code" if event.exit_code is None else f"exit code {event.exit_code}"
+    return f"hook {event.hook}{about}: {safe(event.program)} {'runs' if event.state == 'started' else f'ended with {end}'}"
 
 
 def wait_line(event: Waiting, seconds: float) -> str:
