@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netclnt.errors import AuthError, LedgerBusy, LedgerDamaged, NetclntError, Paused, SourceMissing, Stopped, TemporaryError
+from netclnt.errors import (
+    ActivationDeferred,
+    AuthError,
+    LedgerBusy,
+    LedgerDamaged,
+    NetclntError,
+    Paused,
+    SourceMissing,
+    Stopped,
+    TemporaryError,
+)
 from netclnt.events import Failed, Observer
+from netclnt.imagehooks import announce, is_asked
 from netclnt.model import Version
 from netclnt.offer import Offer, Questions, applied_state, is_still_offered
 from netclnt.oneimage import Job, SupersededError, bring_image, forecast_image
+from netclnt.relocate import forget_roots
 from netclnt.result import Result
 from netclnt.selection import rank
 from netclnt.slave import Slave
@@ -32,6 +44,8 @@ class Carrier:
         result.differences = len(offer.changes)
         result.failed.clear()
         result.paused = None
+        result.deferred.clear()
+        self._deferred: set[str] = set()
 
     def out(self, *, whole: bool) -> bool:
         """Carry out the changes, which are ``whole`` if nothing was left out of them; False if the master changed its offer
@@ -47,8 +61,11 @@ class Carrier:
             except SupersededError:
                 return False
         if whole and not self._result.failed and not self._result.paused:
-            ledger.set_applied(applied_state(self._slave, self._offer.state))
+            if not self._deferred:
+                ledger.set_applied(applied_state(self._slave, self._offer.state))
             self._clean_up()
+        if self._deferred and self._result.paused is None:
+            self._result.paused = ActivationDeferred(tuple(name for name, _ in self._result.deferred))
         return True
 
     def forecast(self) -> None:
@@ -61,15 +78,19 @@ class Carrier:
         self._questions.close()
         done = bring_image(job)
         self._result.bytes_reused += done.bytes_reused
-        noted = self._result.changed if done.result == "updated" else self._result.recorded
+        noted = {"recorded": self._result.recorded, "deferred": self._result.deferred}.get(done.result, self._result.changed)
         noted.append((done.image, done.version))
         self._observer(done)
+        if done.result == "deferred":
+            self._deferred.add(job.version.manifest)
+        else:
+            announce(self._slave, self._result, self._observer, name=done.image)
 
     def _jobs(self) -> Iterator[Job]:
         for change in sorted(self._offer.changes, key=lambda change: rank(change, self._slave.priority)):
             if change.offered is not None and change.to_do:
                 yield Job(
-                    slave=self._slave,
+                    slave=self._slave.at(change.offered),
                     change=change,
                     version=change.offered,
                     state=self._offer.state,
@@ -78,7 +99,10 @@ class Carrier:
                 )
 
     def _still_offered(self, version: Version) -> bool:
-        return is_still_offered(self._slave, version, self._offer.state, self._questions)
+        found = is_still_offered(self._slave, version, self._offer.state, self._questions)
+        if is_asked(self._slave):  # by a hook, which may take its time
+            self._questions.close()
+        return found
 
     @contextmanager
     def _alone(self, image: str) -> Iterator[None]:
@@ -102,13 +126,16 @@ class Carrier:
         self._observer(Failed(image, error))
 
     def _clean_up(self) -> None:
-        """After a run that left nothing to do, whatever older runs left behind is of no use."""
+        """After a run that left nothing to do but to show what is deferred, whatever older runs left behind is of no use."""
         root, ledger = self._slave.root, self._slave.ledger
         for token in root.staged():
-            self._slave.discard(token)
+            if token not in self._deferred:
+                self._slave.discard(token)
         kept = {kept.token for kept in ledger.kept(None)}
         for token in root.kept():
             if token not in kept:
                 root.drop(token)
+        forget_roots(self._slave)
         digests = {held.manifest for held in ledger.held()} | {kept.manifest for kept in ledger.kept(None)}
+        digests |= {old.manifest for old in ledger.places.old()} | self._deferred
         self._slave.manifests.keep_only(digests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -14,6 +14,9 @@ from netclnt.selection import Selection
 
 _BRAKE_FROM = 5
 """Fewer images than this may come and go as they like, as long as any is offered."""
+
+
+_NOWHERE: Mapping[str, str] = {}
 
 
 class Action(StrEnum):
@@ -71,17 +74,22 @@ def diff(
     is_foreign: Callable[[str], bool],
     max_retire: int,
     refused: Collection[str] = (),
+    moves: Mapping[str, str] = _NOWHERE,
 ) -> list[Change]:
     """All changes inside the selection: configurations last, otherwise by name.
 
     ``offered`` names clash with none another; ``refused`` are names that are offered, too, in versions that cannot be taken: they
-    stay as they are. ``is_foreign`` says whether something that the ledger does not know lies at an image's place. Raises
-    BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is held inside the selection.
+    stay as they are. ``moves`` are directories by the names of the held images that belong there and lie elsewhere. ``is_foreign``
+    says whether something that the ledger does not know lies at the place where an image belongs. Raises BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is held inside the selection.
     """
     known = {image.name: image for image in held}
     names = {version.name for version in offered}.union(refused)
     _brake(names, [image.name for image in known.values() if image in selection], max_retire)
-    changes = [_change(version, known.get(version.name), is_foreign) for version in offered if version in selection]
+    changes = [
+        _change(version, known.get(version.name), is_foreign, moves.get(version.name, ""))
+        for version in offered
+        if version in selection
+    ]
     changes += [
         Change(Action.RETIRE, image.kind, image.name, image.number, None, image.size, "no longer offered; stays here")
         for image in known.values()
@@ -90,18 +98,24 @@ def diff(
     return sorted((change for change in changes if change is not None), key=_order)
 
 
-def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str], bool]) -> Change | None:
+def _change(version: Version, image: HeldImage | None, is_foreign: Callable[[str], bool], moves_to: str) -> Change | None:
     if image is None:
         if is_foreign(version.name):
             note = "a file that netclnt did not put there"
             return Change(Action.REPLACE_FOREIGN, version.kind, version.name, None, version, version.size, note, suspect=True)
         return Change(Action.NEW, version.kind, version.name, None, version, version.size)
     is_same = (image.number, image.manifest) == (version.number, version.manifest)
-    if is_same and not image.damaged:
+    if is_same and not image.damaged and not moves_to:
         return None
     if image.pinned and not is_same:
         return Change(Action.PINNED, version.kind, version.name, image.number, version, version.size, "stays until unpinned")
+    if moves_to and is_foreign(version.name):
+        note = f"moves to {moves_to}, where something lies that is not known"
+        action = Action.REPLACE_FOREIGN
+        return Change(action, version.kind, version.name, image.number, version, version.size, note, suspect=True)
     note = "local copy is damaged" if image.damaged else "called back" if version.number < image.number else ""
+    if moves_to:
+        note = f"moves to {moves_to}" + (f"; {note}" if note else "")
     return Change(Action.UPDATE, version.kind, version.name, image.number, version, version.size, note, image.damaged)
 
 

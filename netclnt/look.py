@@ -86,12 +86,14 @@ class Rechecked:
         return replace(self.held, damaged=self.facts is None)
 
 
-def recheck(root: Root, ledger: Ledger, manifests: Manifests, *, replaced: Collection[str] = ()) -> list[Rechecked]:
-    """Hash every image that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again. Of
+def recheck(
+    root: Root, ledger: Ledger, manifests: Manifests, images: Iterable[Held], *, replaced: Collection[str] = ()
+) -> list[Rechecked]:
+    """Hash every one of the images that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again. Of
     those that are to be ``replaced`` only the place is looked at: whoever takes something over from them looks at that."""
     return [
         Rechecked(held, _facts_if_whole(root, manifests, held))
-        for held in ledger.held()
+        for held in images
         if not (_is_at_its_place if held.name in replaced else is_as_recorded)(root, ledger, manifests, held)
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netclnt.diff import Change, clashes, diff
@@ -82,6 +82,7 @@ def look_at_offer(
             return None
         versions, refused = _read_versions(catalog, state, slave)
         refused += _in_quarantine(slave, versions)
+        refused += _without_root(slave, versions)
     finally:
         questions.close()
     if write and slave.ledger.rebuilding():
@@ -90,10 +91,12 @@ def look_at_offer(
     names_refused = {each.name for each in refused}
     taken = [each for each in versions if each in slave.selection and each in chosen and each.name not in names_refused]
     others = _replaced(slave.ledger.held(), taken)
-    rechecked = {found.held.name: found for found in recheck(slave.root, slave.ledger, slave.manifests, replaced=others)}
+    there = [held for held in slave.ledger.held() if not slave.missing(held)]
+    rechecked = {each.held.name: each for each in recheck(slave.root, slave.ledger, slave.manifests, there, replaced=others)}
     if write:
         record(slave.root, slave.ledger, rechecked.values())
     observer(Catalog(generation=state.generation, images=len(versions)))
+    by_name = {version.name: version for version in versions}
     changes = diff(
         [version for version in versions if version in slave.selection and version.name not in names_refused],
         [
@@ -102,9 +105,10 @@ def look_at_offer(
             if not (held.name in rechecked and is_displaced(slave.root, held))
         ],
         selection=chosen,
-        is_foreign=lambda name: _is_foreign(slave, name),
+        is_foreign=lambda name: _is_foreign(slave, by_name[name]),
         max_retire=slave.max_retire,
         refused=names_refused,
+        moves=_moves(slave, names_refused),
     )
     for change in changes:
         offered = None if change.offered is None else change.offered.number
@@ -147,7 +151,8 @@ def _rebuild(slave: Slave, versions: Iterable[Version], state: CatalogState, que
 
     selected = [version for version in versions if version in slave.selection]
     rebuild(slave, selected, state, histories=histories, observer=observer)
-    slave.ledger.set_rebuilding(False)
+    if slave.places is None or not slave.places.incomplete:
+        slave.ledger.set_rebuilding(False)
 
 
 def _in_quarantine(slave: Slave, versions: Iterable[Version]) -> Iterator[Refused]:
@@ -203,10 +208,26 @@ def _replaced(held: Iterable[Held], taken: Iterable[Version]) -> set[str]:
     return {image.name for image in held if not image.pinned and offered.get(image.name, image.manifest) != image.manifest}
 
 
-def _is_foreign(slave: Slave, name: str) -> bool:
+def _without_root(slave: Slave, versions: Iterable[Version]) -> Iterator[Refused]:
+    """Those of the versions that belong in a root which cannot be used."""
+    if slave.places is not None and slave.places.incomplete:
+        for version in versions:
+            if (missing := slave.places.home(version).missing) is not None:
+                yield Refused(version.name, version.kind, missing)
+
+
+def _moves(slave: Slave, refused: Collection[str]) -> dict[str, str]:
+    """Where held images belong that lie elsewhere."""
+    if slave.places is None:
+        return {}
+    homes = {held.name: slave.places.home(held) for held in slave.ledger.held() if held.name not in refused}
+    return {name: home.path for name, home in homes.items() if home.mark != slave.places.of(name).mark}
+
+
+def _is_foreign(slave: Slave, version: Version) -> bool:
     """Whether something lies at an image's place. One that cannot be looked at is told of when it is that image's turn."""
     try:
-        return slave.root.type(name) != "absent"
+        return slave.at(version).root.type(version.name) != "absent"
     except StorageError:
         return True
 

@@ -27,18 +27,17 @@ from netclnt.errors import (
 )
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
-from netclnt.ledger import Held, Kept, Quarantine
+from netclnt.imagehooks import announcement, consents, is_asked
+from netclnt.ledger import Held, Quarantine
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import as_sealed, facts_if_whole, looks_as_recorded, take_facts
 from netclnt.model import CatalogState, Version
-from netclnt.protocols import Facts
+from netclnt.protocols import Facts, Root
+from netclnt.relocate import clear_old_places, is_moving, old_place, origin, take_over
 from netclnt.room import make_room
 from netclnt.seeding import Seeding
 from netclnt.seeds import Seed, Seeds
 from netclnt.slave import Slave
-
-_RUNS_LOOKED_AT = 50
-_WORTHWHILE_BYTES = 1 << 20
 
 _JOURNAL_SECONDS = 5.0
 """How much work a power cut may cost: the journal is written behind an fdatasync, which is not free."""
@@ -76,17 +75,19 @@ def bring_image(job: Job) -> ImageDone:
     began = job.slave.monotonic()
     received = job.slave.source.bytes_received
     with _manifest(job) as manifest:
-        facts = _facts_there(job, manifest)
+        facts: Mapping[str, Facts] | None = _facts_there(job, manifest)
         if facts is not None:
             job.slave.root.secure(job.version.name)  # a crash may have left it shown, but not durable
-            _record(job, facts)
             result, reused = "recorded", 0
+            _record(job, facts, result)
+        elif (facts := take_over(job.slave, job.version)) is not None:
+            result, reused = "moved", 0
+            _record(job, facts, result)
         else:
             _refuse_foreign(job)
             before = _facts_of_shown(job)
             reused, sealed = _assemble(job, manifest, before)
-            _show(job, manifest, as_sealed(manifest.entries, sealed), before)
-            result = "updated"
+            result = "updated" if _show(job, manifest, as_sealed(manifest.entries, sealed), before) else "deferred"
     seconds = job.slave.monotonic() - began
     fetched = job.slave.source.bytes_received - received
     return ImageDone(job.version.name, job.version.number, result, fetched, reused, seconds)
@@ -125,7 +126,7 @@ def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
     holds the root's lock may ask for what is ``staged``."""
     slave, name = job.slave, job.version.name
     seeding = Seeding(
-        root=slave.root,
+        root=slave.all_roots,
         ledger=slave.ledger,
         manifests=slave.manifests,
         directories=slave.seed_roots,
@@ -134,12 +135,13 @@ def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
     )
     found: list[Seed] = []
     shown = None
+    lying = _lying(job)
     try:
-        if job.change.action is Action.REPLACE_FOREIGN:
-            found.extend(seeding.foreign(name))
-        elif slave.root.type(name) != "absent":  # what somebody removed would stand in the way of kept versions
+        if lying is not None and lying.type(name) != "absent":  # what somebody removed would stand in the way of kept versions
             shown = seeding.shown(name)
             found.extend([shown] if shown else [])
+        if job.change.action is Action.REPLACE_FOREIGN:
+            found.extend(seeding.foreign(name, slave.root))
         found.extend(seeding.kept(name))
         if staged:
             found.extend(seeding.staged(job.version.manifest))
@@ -151,6 +153,13 @@ def _seeds(job: Job, *, staged: bool) -> Iterator[tuple[Seeds, Seed | None]]:
             seed.close()
 
 
+def _lying(job: Job) -> Root | None:
+    """The root in which the version lies that is to be replaced; None if there is none, or nobody knows what lies there."""
+    if is_moving(job.slave, job.version.name):
+        return origin(job.slave, job.version.name)
+    return None if job.change.action is Action.REPLACE_FOREIGN else job.slave.root
+
+
 def _facts_there(job: Job, manifest: LocalManifest) -> dict[str, Facts] | None:
     """The facts of the version's content, if it lies at the image's place already: put there by hand, or shown before a crash."""
     return facts_if_whole(job.slave.root, job.version.name, manifest.entries) if job.change.suspect else None
@@ -159,7 +168,8 @@ def _facts_there(job: Job, manifest: LocalManifest) -> dict[str, Facts] | None:
 def _refuse_foreign(job: Job) -> None:
     """What an admin put there is replaced only when adopted, and what is neither file nor directory never."""
     found = job.slave.root.type(job.version.name)
-    if found == "other" or (job.change.action is Action.REPLACE_FOREIGN and not job.slave.adopt):
+    is_foreign = job.change.action is Action.REPLACE_FOREIGN or (found != "absent" and is_moving(job.slave, job.version.name))
+    if found == "other" or (is_foreign and not job.slave.adopt):
         raise ForeignFile(image=job.version.name, path=f"{job.slave.root_path}/{job.version.name}", found=found)
 
 
@@ -214,6 +224,8 @@ def _quarantined(job: Job, error: ContentMismatch) -> InQuarantine:
 def _facts_of_shown(job: Job) -> Mapping[str, Facts]:
     """How the files of the shown version looked when it was recorded, unless there is doubt about them."""
     held = job.slave.ledger.get(job.version.name)
+    if is_moving(job.slave, job.version.name):  # there is nothing yet that could be taken over unread
+        return {}
     return job.slave.ledger.facts(held.name) if held and held.tree and not held.damaged and not job.change.suspect else {}
 
 
@@ -282,12 +294,17 @@ class _Follower:
 # --- steps 3 to 5: show and record
 
 
-def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before: Mapping[str, Facts]) -> None:
+def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before: Mapping[str, Facts]) -> bool:
+    """False, and nothing shown, where a hook wants that to be later."""
     slave, name = job.slave, job.version.name
     if not job.still_offered(job.version):
         raise SupersededError
     held = slave.ledger.get(name)
+    if is_asked(slave) and not _is_wanted_now(job, manifest, held):
+        return False
     keep = held.manifest if held and slave.keep and not held.damaged and held.manifest != manifest.digest else None
+    if is_moving(slave, name):  # what was shown lies elsewhere
+        keep = None
     if before and not _is_untouched(job, before, sealed):
         keep = None
     if keep is not None and keep in slave.root.kept():
@@ -296,7 +313,19 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
     slave.root.discard(manifest.digest)
     # A change behind the seal must show: only of the image itself counts how it looks at its place, as a directory may look
     # otherwise once it has moved.
-    _record(job, {**sealed, **take_facts(slave.root, name, manifest.entries[:1])})
+    _record(job, {**sealed, **take_facts(slave.root, name, manifest.entries[:1])}, "updated")
+    return True
+
+
+def _is_wanted_now(job: Job, manifest: LocalManifest, held: Held | None) -> bool:
+    """Ask the hook, which may take long: before, all that is sealed goes into the journal, so that it is there whatever happens
+    meanwhile; afterwards, the master is asked once more."""
+    job.slave.ledger.journal_add(manifest.digest, range(len(manifest.head.block_pages)))
+    if not consents(job.slave, job.version, held, job.observer):
+        return False
+    if not job.still_offered(job.version):
+        raise SupersededError
+    return True
 
 
 def _is_untouched(job: Job, before: Mapping[str, Facts], sealed: Mapping[str, Facts]) -> bool:
@@ -306,18 +335,16 @@ def _is_untouched(job: Job, before: Mapping[str, Facts], sealed: Mapping[str, Fa
     return looks_as_recorded(job.slave.root, job.version.name, rest)
 
 
-def _record(job: Job, facts: Mapping[str, Facts]) -> None:
+def _record(job: Job, facts: Mapping[str, Facts], result: str) -> None:
     """Tell the ledger what is kept of what was shown before, and what is shown."""
     slave, version = job.slave, job.version
     old = slave.ledger.get(version.name)
     pinned = old is not None and old.pinned
     held = Held.of(version, generation=job.state.generation, shown_at=slave.now(), pinned=pinned)
-    if old is not None and old.manifest in slave.root.kept():
+    moved_from = old_place(slave, old, version)
+    if old is not None and moved_from is None and old.manifest in slave.root.kept():
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest, slave.now())
-    slave.ledger.record(held, facts)
-
-    def newest_first(kept: Kept) -> tuple[bool, int]:
-        return old is None or kept.token != old.manifest, -kept.number
-
-    for kept in sorted(slave.ledger.kept(version.name), key=newest_first)[slave.keep :]:
-        slave.drop(kept.token)
+    slave.record(held, facts, moved_from=moved_from, untold=announcement(slave, version, old, result))
+    if moved_from is not None:
+        clear_old_places(slave, job.observer, name=version.name)
+    slave.trim_kept(version.name, newest=old.manifest if old is not None else "")

@@ -6,7 +6,7 @@ Each Protocol has one contract suite under ``tests/contract`` that all its imple
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -336,9 +336,20 @@ class Root(Protocol):
     def discard(self, token: str) -> None:
         """Remove a staging area and all in it. Absent is fine."""
 
+    def staged_path(self, token: str) -> str:
+        """The absolute path of the image in a staging area, for other programs to look at."""
+
     def show(self, token: str, name: str, *, keep: str | None) -> None:
         """Put what was staged at the image's place: a file by rename, a tree by exchange, with fsync of the directories.
         What lay there before is kept under the token ``keep``, or removed if that is None."""
+
+    def take(self, name: str, other: Root) -> bool:
+        """Take an image over from another root, to its place here, where nothing may lie: in one step, and durable. False, and
+        nothing changed, where that cannot be: from another file system, or without the right to. Raises ForeignFile."""
+
+    def put_away(self, name: str, *, keep: str | None) -> None:
+        """Take what lies at the image's place away, in one step, and durable: it is kept under the token ``keep``, or removed if
+        that is None. Absent is fine."""
 
     def kept(self) -> Sequence[str]:
         """Tokens of old versions kept aside."""
@@ -393,3 +404,66 @@ class Disk(Protocol):
 
     def shares(self, directory: Path) -> bool:
         """Whether a copy in there can share blocks with its original (FICLONE)."""
+
+
+# --- the host of a service
+
+
+class Child(Protocol):
+    """A process that the service started."""
+
+    def code(self) -> int | None:
+        """Its exit code; 128 and the signal's number, if one killed it; None while it runs."""
+
+    def send(self, number: int) -> None:
+        """A signal; none to one that has ended."""
+
+
+class Host(Protocol):
+    """What a service stands on: a clock, signals as values, and processes."""
+
+    def now(self) -> float:
+        """The wall clock, in seconds since 1970. It may be set at any moment."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+
+    def wait(self, seconds: float) -> int | None:
+        """The next signal that concerns a service (SIGCHLD when a child has ended), or None after so many seconds."""
+
+    def start(self) -> Child:
+        """Start the next sync. Raises StorageFailed."""
+
+
+# --- programs of this host
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: its exit ``code``, or None with the ``problem`` where it has none ("did not end within 600 seconds",
+    "cannot be started: …", "was ended by SIGKILL"). ``said`` is the last line that it wrote; empty if there was none."""
+
+    code: int | None
+    problem: str = ""
+    said: str = ""
+
+
+class Programs(Protocol):
+    """Runs programs that an admin named. No shell is in between."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        stdin: bytes,
+        seconds: float,
+        say: Callable[[str], None],
+    ) -> Ended:
+        """Run one to its end, with exactly this environment and ``stdin`` on its standard input. What takes longer than
+        ``seconds`` is ended by SIGTERM and soon by SIGKILL, with all that it started in its session.
+
+        Each line that it writes, on either stream, is told to ``say`` (without its newline, of bounded length, and of bounded
+        number; nothing that it writes blocks it). Whoever holds its streams open behind its end is not waited for. An exception
+        of ``say``, or of a signal's handler, ends the program at once, and passes.
+        """

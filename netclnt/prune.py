@@ -91,6 +91,7 @@ def _caches(slave: Slave, old: Sequence[Kept], staged: Collection[str]) -> Itera
     gone = {each.token for each in old}
     needed = {held.manifest for held in slave.ledger.held()} | set(staged)
     needed |= {kept.manifest for kept in slave.ledger.kept() if kept.token not in gone}
+    needed |= {old.manifest for old in slave.ledger.places.old()}
     for path, size in slave.manifests.others(needed):
         yield Pruned("manifest", path.name, size), partial(_remove, path)
     for path, size in stale_scans(slave.scratch, slave.seed_roots):

@@ -52,6 +52,7 @@ class _Content:
     def look(cls, slave: Slave, offered: Version) -> _Content | None:
         """None if the ledger knows the image, or nothing lies there that could be one. A file is hashed now, and once."""
         with suppress(ForbiddenName, Unpublishable, StorageError):
+            slave = slave.at(offered)
             kind = slave.root.type(offered.name) if slave.ledger.get(offered.name) is None else "known"
             if kind == "directory":
                 return cls(slave, offered, {}, "")
@@ -69,7 +70,7 @@ class _Content:
             return False
         self._slave.root.secure(version.name)
         held = Held.of(version, generation=state.generation, shown_at=self._slave.now())
-        self._slave.ledger.record(held, facts)
+        self._slave.record(held, facts)
         observer(ImageDone(version.name, version.number, "recorded", 0, 0, self._slave.monotonic() - began))
         return True
 

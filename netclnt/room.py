@@ -30,7 +30,8 @@ def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str, observer:
     """
     if not f"{short.path}/".startswith(f"{slave.root_path.rstrip('/')}/"):
         return False
-    spares = [*_kept(slave, lambda image: image != name), *_staged(slave, digest), *_kept(slave, lambda image: image == name)]
+    staged = _staged(slave, name, digest)
+    spares = [*_kept(slave, lambda image: image != name), *staged, *_kept(slave, lambda image: image == name)]
     if slave.root.free() + sum(spare.size for spare in spares) < short.needed:
         return False
     dropped = False
@@ -44,15 +45,18 @@ def make_room(slave: Slave, short: NoSpace, *, name: str, digest: str, observer:
 
 
 def _kept(slave: Slave, wanted: Callable[[str], bool]) -> Iterator[_Spare]:
+    here = set(slave.root.kept())
     for kept in slave.ledger.kept():
-        if wanted(kept.name):
+        if wanted(kept.name) and kept.token in here:
             what = f"The old version {kept.number} of {kept.name}"
             yield _Spare(what, _size(slave, kept.manifest), partial(slave.drop, kept.token))
 
 
-def _staged(slave: Slave, digest: str) -> Iterator[_Spare]:
+def _staged(slave: Slave, name: str, digest: str) -> Iterator[_Spare]:
+    """Not what a hook deferred: only that hook knows how long, and it was to be kept."""
+    deferred = {each.manifest for each in slave.ledger.hooks.deferred() if each.name != name}
     for token in slave.root.staged():
-        if token != digest:
+        if token != digest and token not in deferred:
             what = f"What an interrupted run left in staging ({token})"
             yield _Spare(what, _size(slave, token), partial(slave.discard, token))
 

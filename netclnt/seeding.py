@@ -132,11 +132,12 @@ class Seeding:
             if seed is not None:
                 yield seed
 
-    def foreign(self, name: str) -> Iterator[Seed]:
-        """What lies at an image's place though the ledger does not know it; nothing if it is something that cannot be read."""
-        open_file = partial(self._root.open, name)
+    def foreign(self, name: str, root: Root) -> Iterator[Seed]:
+        """What lies in ``root`` at an image's place though the ledger does not know it; nothing if it is something that cannot be
+        read."""
+        open_file = partial(root.open, name)
         with suppress(ForbiddenName, Unpublishable, StorageError):
-            entries = list(self._root.tree(name))
+            entries = list(root.tree(name))
             yield IndexedSeed(entries, self._passing(_block_records(entries, open_file, self._hash_seed)), open_file)
 
     def from_directories(self) -> Iterator[Seed]:

@@ -30,9 +30,10 @@ def sync(slave: Slave, selection: Selection | None, *, observer: Observer, begun
     the totals are told to the observer, and the run is reported to the master.
     """
     run = _Run(slave, observer)
-    with slave.root.lock(slave.holder), run.told():
-        begun()
+    with slave.root.lock(slave.holder), _begun(slave, run.result, observer, begun), run.told():
         slave.allowance.begin(quota_used(slave))
+        _clear_old_places(slave, observer)
+        _announce(slave, run.result, observer)
         for _ in range(_ROUNDS_MAX):
             offer = look_at_offer(slave, selection, run.questions, observer, write=True)
             if offer is None or run.carry(offer).out(whole=selection is None):
@@ -40,6 +41,25 @@ def sync(slave: Slave, selection: Selection | None, *, observer: Observer, begun
         else:
             raise LineBroken("catalog", slave.source.address, f"its offer changed {_ROUNDS_MAX} times while it was fetched")
     return run.result
+
+
+@contextmanager
+def _begun(slave: Slave, result: Result, observer: Observer, begun: Callable[[], None]) -> Iterator[None]:
+    """Around all that a run does with the root held, its report included."""
+    begun()
+    if slave.hooks is None:
+        yield
+        return
+    with slave.hooks.around(result, observer):
+        yield
+
+
+def _announce(slave: Slave, result: Result, observer: Observer) -> None:
+    """What an earlier run recorded, and then died, or failed to tell. Loaded only where there are hooks."""
+    if slave.hooks is not None:
+        from netclnt.imagehooks import announce  # noqa: PLC0415 - see above
+
+        announce(slave, result, observer)
 
 
 def forecast(slave: Slave, selection: Selection | None, *, observer: Observer) -> Result:
@@ -58,6 +78,14 @@ def forecast(slave: Slave, selection: Selection | None, *, observer: Observer) -
         run.carry(offer).forecast()
     observer(sum_up(slave, plans, run.summed()))
     return run.result
+
+
+def _clear_old_places(slave: Slave, observer: Observer) -> None:
+    """Of what an earlier run moved to another root and could not clear. Loaded only where there is any."""
+    if slave.ledger.places.old():
+        from netclnt.relocate import clear_old_places  # noqa: PLC0415 - see above
+
+        clear_old_places(slave, observer)
 
 
 class _Run:

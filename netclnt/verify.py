@@ -42,12 +42,14 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One image, and all that is wrong with it; or that it ``changed`` whenever it was read, so that nothing can be said."""
+    """One image, and all that is wrong with it; or that it ``changed`` whenever it was read, so that nothing can be said;
+    or the error of a root that cannot be used."""
 
     name: str
     version: int
     damage: tuple[Damage, ...]
     changed: bool = False
+    missing: StorageError | None = None
 
 
 def verify(
@@ -59,7 +61,12 @@ def verify(
     quicker. Of both only those in the ``subset``; what is missing or of another size is noticed in any case. An image that was
     only touched is recorded anew by a check of the whole. The next sync mends what is damaged, block by block.
     """
-    chosen = [held for held in slave.ledger.held() if held in selection]
+    chosen = []
+    for held in slave.ledger.held():
+        if held in selection and (missing := slave.missing(held)) is not None:
+            yield Verdict(held.name, held.number, (), missing=missing)
+        elif held in selection:
+            chosen.append(held)
     with _Check.begun(slave, chosen, observer, sha256=sha256, subset=subset) as check:
         for held in chosen:
             began = slave.monotonic()

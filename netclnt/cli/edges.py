@@ -25,7 +25,7 @@ from netclnt.config import MasterConfig, SlaveConfig
 from netclnt.errors import BadArgument, ConfigInvalid, StorageError
 from netclnt.events import Warned
 from netclnt.model import CatalogState
-from netclnt.protocols import Catalog, Content, Root, SlaveCatalog, Source
+from netclnt.protocols import Catalog, Content, Host, Root, SlaveCatalog, Source
 from netclnt.selection import Selection
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from netclnt.files.workarea import Ownership
     from netclnt.ledger import Ledger
     from netclnt.master import Master
+    from netclnt.places import Places
     from netclnt.sftp.hosttrust import HostTrust
     from netclnt.slave import Slave
 
@@ -167,6 +168,10 @@ def mark_root(config: SlaveConfig, *, anew: bool) -> None:
         known = None if anew else ledger.marker()
         with open_root(config.root, marker=known) as root:
             _remember(ledger, root, known)
+            if config.paths:
+                from netclnt.cli.places import mark_places
+
+                mark_places(config, ledger, root, anew=anew)
 
 
 def _remember(ledger: Ledger, root: DirectoryRoot, known: str | None) -> None:
@@ -192,6 +197,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         known = ledger.marker()
         root = stack.enter_context(open_root(config.root, marker=known, ownership=ownership(config)))
         _remember(ledger, root, known)
+        places = _places(config, ledger, root, stack)
         allowance = line.allowance(config)
         session.switch.used = config.bwlimit is not None
         source = PostponedSource(config.parent, partial(open_parent, config, session, allowance))
@@ -199,7 +205,7 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
         yield Slave(
             name=config.name,
             machine_id=machine_id(),
-            root=root,
+            root=root if places is None else places,
             root_path=root.path,
             ledger=ledger,
             manifests=Manifests(config.state / "manifests"),
@@ -220,7 +226,27 @@ def open_slave(config: SlaveConfig, session: Session) -> Iterator[Slave]:
             monotonic=monotonic,
             allowance=allowance,
             priority=config.priority,
+            places=places,
         )
+
+
+def _places(config: SlaveConfig, ledger: Ledger, root: DirectoryRoot, stack: ExitStack) -> Places | None:
+    """All roots, where there is more than one. Raises ConfigInvalid."""
+    if not config.paths and not ledger.places.roots():
+        return None
+    from netclnt.cli.places import open_places
+
+    return open_places(config, ledger, root, ownership=ownership(config), stack=stack)
+
+
+def paths_of(config: SlaveConfig, ledger: Ledger) -> Callable[[str], str]:
+    """What tells where an image lies, by an absolute path; no root need be mounted for that."""
+    lying, roots = ledger.places.all(), ledger.places.roots()
+
+    def path(name: str) -> str:
+        return f"{roots.get(lying.get(name, ''), config.root)}/{name}"
+
+    return path
 
 
 def _seed_roots(config: SlaveConfig, session: Session, stack: ExitStack) -> dict[str, Root]:
@@ -326,6 +352,15 @@ def _account(key: str, name: str | None, find: Callable[[str], int]) -> int | No
         raise ConfigInvalid(
             path="", problems=((f"slave.{key}", f"names an account that this host does not know: {name}"),)
         ) from None
+
+
+@contextmanager
+def open_host(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[Host]:
+    """What a service stands on; ``words`` start a sync. Within, signals are values."""
+    from netclnt.host import system_host
+
+    with system_host(words, environment) as host:
+        yield host
 
 
 def machine_id() -> str:

@@ -38,7 +38,7 @@ def _mend(config: SlaveConfig, session: Session, error: LedgerDamaged) -> None:
         if root.marker is None:
             raise RootNotMounted(path=root.path) from error
         rescued.marker = root.marker
-        with root.lock(session.holder):
+        with root.lock(session.holder):  # further roots are used by nobody who does not hold this one
             aside = replace_damaged(path, rescued, date=session.started[:19].replace(":", ""))
     text = f"The ledger was damaged ({error.cause}) and lies at {aside} now; what is in {config.root} is hashed."
     session.observe(Warned("ledger-damaged", text))

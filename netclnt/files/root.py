@@ -18,15 +18,15 @@ from netclnt.files.lock import locked
 from netclnt.files.preparing import inner
 from netclnt.files.reader import FileReader
 from netclnt.files.removal import names, remove, weigh
-from netclnt.files.showing import show
+from netclnt.files.showing import put_away, show, take
 from netclnt.files.staging import DirectoryStage
 from netclnt.files.syscalls import syncfs
 from netclnt.files.transfer import CHUNK, read_full
 from netclnt.files.walk import PERMISSIONS, Found, regular_files, walk
-from netclnt.files.workarea import KEPT, STAGING, Ownership, WorkArea, make_marker, open_area, read_marker
+from netclnt.files.workarea import IMAGE, KEPT, STAGING, Ownership, WorkArea, make_marker, open_area, read_marker
 from netclnt.model import Entry, EntryType
 from netclnt.naming import WORK_DIRECTORY, check_name, check_path, check_token, is_token
-from netclnt.protocols import Facts
+from netclnt.protocols import Facts, Root
 
 _ON_THE_WAY = (errno.ELOOP, errno.ENOTDIR)
 """How the kernel says that something else than a directory lies on the way to a path."""
@@ -159,11 +159,25 @@ class DirectoryRoot:
     def discard(self, token: str) -> None:
         self._remove(STAGING, token)
 
+    def staged_path(self, token: str) -> str:
+        return self._area.describe(f"{WORK_DIRECTORY}/{STAGING}/{check_token(token)}/{IMAGE}")
+
     def show(self, token: str, name: str, *, keep: str | None) -> None:
         """As the Protocol says. Missing parents are made (mode 0755). Raises ForeignFile where something else than a file or a
         directory lies at the image's place or on the way to it."""
         self._live.close()  # other directories lie at their places afterwards
         show(self._area, check_token(token), check_name(name), keep=None if keep is None else check_token(keep))
+
+    def take(self, name: str, other: Root) -> bool:
+        if not isinstance(other, DirectoryRoot):
+            return False
+        self._live.close()
+        other._live.close()
+        return take(self._area, check_name(name), other._area)
+
+    def put_away(self, name: str, *, keep: str | None) -> None:
+        self._live.close()
+        put_away(self._area, check_name(name), keep=None if keep is None else check_token(keep))
 
     def kept(self) -> Sequence[str]:
         return self._tokens(KEPT)

@@ -1,7 +1,8 @@
 """Putting a staged image at its place: a file by rename, anything else by exchanging two names in one step.
 
 A live name never vanishes meanwhile, with one exception: on a file system that knows no exchange (NFS, some FUSE), a tree is
-replaced by two renames, and between them its name is gone for a moment.
+replaced by two renames, and between them its name is gone for a moment. And taking an image away from its place, or over to that
+in another root: by one rename, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from netclnt.files.workarea import IMAGE, KEPT, STAGING, WorkArea, make_director
 
 _OLD = "old"
 _UNKNOWN_RENAME = (errno.EINVAL, errno.ENOSYS)
+_CANNOT_MOVE = (errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Among them: another mount of the same file system."""
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
@@ -34,6 +37,54 @@ def show(area: WorkArea, token: str, name: str, *, keep: str | None) -> None:
             with _movable(stage, IMAGE), _movable(parent, last):
                 _put(area, stage, parent, last, name, keep)
             os.fsync(stage)
+        remove(staging, token)
+        os.fsync(staging)
+
+
+def take(area: WorkArea, name: str, origin: WorkArea) -> bool:
+    """What ``Root.take`` promises."""
+    if area.device != origin.device:
+        return False
+    with reported("move", area.describe(name)), _place(area, name) as (parent, last):
+        directory, old = split(name)
+        with _opened(origin.root, directory) as source, _movable(source, old):
+            try:
+                _rename_new(source, old, parent, last)
+            except FileExistsError:
+                raise _foreign(area, parent, last, name) from None
+            except OSError as error:
+                if error.errno in _CANNOT_MOVE:
+                    return False
+                raise
+            os.fsync(parent)
+            os.fsync(source)
+    return True
+
+
+def put_away(area: WorkArea, name: str, *, keep: str | None) -> None:
+    """What ``Root.put_away`` promises. What goes is out of sight at once, whatever it is, and then removed."""
+    directory, last = split(name)
+    with reported("remove", area.describe(name)):
+        try:
+            with _opened(area.root, directory) as parent:
+                if kind_at(parent, last) != "absent":
+                    _put_away(area, parent, last, keep)
+        except FileNotFoundError:
+            return
+
+
+def _put_away(area: WorkArea, parent: int, last: str, keep: str | None) -> None:
+    if keep is not None:
+        with _kept(area, keep) as kept, _movable(parent, last):
+            os.rename(last, IMAGE, src_dir_fd=parent, dst_dir_fd=kept)
+        os.fsync(parent)
+        return
+    token = secrets.token_hex(16)
+    with _opened(area.need_work(), STAGING) as staging:
+        make_directory(staging, token)
+        with _opened(staging, token) as stage, _movable(parent, last):
+            os.rename(last, _OLD, src_dir_fd=parent, dst_dir_fd=stage)
+        os.fsync(parent)
         remove(staging, token)
         os.fsync(staging)
 
@@ -60,13 +111,21 @@ def _put(area: WorkArea, stage: int, parent: int, last: str, name: str, keep: st
 
 def _put_new(area: WorkArea, stage: int, parent: int, last: str, name: str) -> None:
     try:
-        renameat2(stage, IMAGE, parent, last, RENAME_NOREPLACE)
+        _rename_new(stage, IMAGE, parent, last)
     except FileExistsError:
         raise _foreign(area, parent, last, name) from None
+
+
+def _rename_new(source: int, name: str, target: int, last: str) -> None:
+    """Raises FileExistsError where something lies there, as far as the file system can tell that in the same step."""
+    try:
+        renameat2(source, name, target, last, RENAME_NOREPLACE)
     except OSError as error:
         if error.errno not in _UNKNOWN_RENAME:
             raise
-        os.rename(IMAGE, last, src_dir_fd=stage, dst_dir_fd=parent)
+        if kind_at(target, last) != "absent":
+            raise FileExistsError from None
+        os.rename(name, last, src_dir_fd=source, dst_dir_fd=target)
 
 
 def _exchange(stage: int, ready: str, parent: int, last: str) -> str:

@@ -15,7 +15,9 @@ from typing import Any, Self
 from netclnt.errors import ForbiddenValue
 from netclnt.ledger import history
 from netclnt.ledger.database import Database
-from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run, RunImage
+from netclnt.ledger.hooks import HookRecords, note_recorded
+from netclnt.ledger.places import PlaceRecords, note_place
+from netclnt.ledger.records import Applied, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
 from netclnt.ledger.rows import checked, columns, crc, insert, values
 from netclnt.model import NUMBER_MAX, Kind, check_hex, check_range
 from netclnt.protocols import Facts
@@ -44,6 +46,8 @@ class Ledger:
 
     def __init__(self, path: Path | str, *, busy: float = BUSY_SECONDS, readonly: bool = False) -> None:
         self._database = Database(path, busy=busy, readonly=readonly)
+        self.places = PlaceRecords(self._database)
+        self.hooks = HookRecords(self._database)
         self._run_id = ""
 
     def __enter__(self) -> Self:
@@ -61,6 +65,8 @@ class Ledger:
         self._database.check()
         self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined(), self.runs()
         history.fetched(self._database)
+        self.places.roots(), self.places.all(), self.places.old()
+        self.hooks.deferred(), self.hooks.untold()
 
     # --- the master followed, the root served
 
@@ -132,12 +138,24 @@ class Ledger:
                 images[_text(image)] = _all_facts(some)
         yield from images.items()
 
-    def record(self, held: Held, facts: Mapping[str, Facts]) -> None:
+    def record(
+        self,
+        held: Held,
+        facts: Mapping[str, Facts],
+        *,
+        place: str | None = None,
+        moved_from: OldPlace | None = None,
+        untold: Untold | None = None,
+    ) -> None:
         """Step 5 of the order of writes, in one transaction: the image's row and its facts are replaced, the journal of its
-        manifest is cleared, and no version of it is in quarantine."""
+        manifest is cleared, and no version of it is in quarantine. ``place`` is the marker of the root that it lies in now
+        (``""`` for the main one), None where that did not change; ``untold`` is what the hook ``after_image`` is to hear of."""
         with self._database.transaction() as connection:
             _record(connection, held, facts)
             connection.execute("DELETE FROM quarantine WHERE name = ?", (held.name,))
+            note_recorded(connection, held, untold)
+            if place is not None:
+                note_place(connection, held.name, place, moved_from)
 
     def correct(self, held: Held, facts: Mapping[str, Facts] | None) -> bool:
         """Record what a look at an image found: how it looks now that it was seen to be whole, or that it is ``damaged`` (None).
@@ -156,6 +174,7 @@ class Ledger:
         """Remove an image's row and facts. An unknown one is fine."""
         with self._database.transaction() as connection:
             _forget(connection, name)
+            connection.execute("DELETE FROM place WHERE name = ?", (name,))
 
     def mark_damaged(self, name: str, damaged: bool) -> None:
         with self._database.transaction() as connection:
@@ -234,15 +253,6 @@ class Ledger:
         with self._database.transaction() as connection:
             return history.start(connection, run)
 
-    def note_forecast(self, run_id: str, *, bytes_fetch: int, seconds: float | None, nights: int | None) -> None:
-        """What a run that goes on is expected to cost."""
-        with self._changing_runs() as connection:
-            history.change(
-                connection,
-                run_id,
-                lambda run: replace(run, forecast_bytes=bytes_fetch, forecast_seconds=seconds, forecast_nights=nights),
-            )
-
     def note_fetched(self, total: int, *, at: str) -> None:
         """As with :meth:`journal_add`, where no page is complete."""
         quarter = history.quarter_of(at)
@@ -268,6 +278,9 @@ class Ledger:
         bytes_reused: int = 0,
         seconds: float = 0.0,
         message: str = "",
+        forecast_bytes: int | None = None,
+        forecast_seconds: float | None = None,
+        nights_left: int | None = None,
         images: Iterable[RunImage] = (),
     ) -> None:
         """Record how a run ended, and what came of its images. Does nothing for an unknown one (the ledger may have been made
@@ -289,6 +302,9 @@ class Ledger:
                     bytes_reused=bytes_reused,
                     seconds=seconds,
                     message=message,
+                    forecast_bytes=forecast_bytes,
+                    forecast_seconds=forecast_seconds,
+                    nights_left=nights_left,
                 ),
             )
             history.add_images(connection, run_id, images)

@@ -97,6 +97,27 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class OldPlace:
+    """A place that an image has moved from: in the root with the marker ``root`` (``""`` the main one) lies version ``number`` with
+    this ``manifest``. ``look`` is a digest of how it looked when it was recorded; ``keep`` says that it is to be kept as an old
+    version, once it still looks so, and not to be removed."""
+
+    name: str
+    root: str
+    number: int
+    manifest: str
+    look: str
+    keep: bool
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_hex("marker", self.root, 32 if self.root else 0)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_hex("look", self.look, 64)
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantine:
     """A version that is not fetched again: with all its blocks right, its content never had its SHA-256. ``generation`` is that
     at which it was published, ``since`` RFC 3339 in UTC, ``problem`` words for people."""
@@ -118,10 +139,46 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """A version that lies complete in staging, and that a hook wants to be shown later; ``since`` RFC 3339 in UTC."""
+
+    name: str
+    number: int
+    manifest: str
+    since: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_text("time", self.since, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A version that was recorded, and that the hook ``after_image`` has yet to hear of. ``from_number`` is that of the version
+    before it, 0 if there was none; ``result`` is ``updated`` or ``recorded``."""
+
+    name: str
+    number: int
+    manifest: str
+    from_number: int
+    result: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_range("version number", self.number, 1, NUMBER_MAX)
+        check_hex("manifest digest", self.manifest, 64)
+        check_range("version number", self.from_number, 0, NUMBER_MAX)
+        check_text("result", self.result, 20)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of a command. Until it ended (or if it died), ``ended`` is empty and ``code`` None. Times are RFC 3339, UTC;
     ``code`` is the exit code; ``message`` the sentence that was shown for an error, or empty. ``forecast_…`` is what fetching was
-    expected to cost, None where nobody knew. ``process`` tells the process from all others, for as long as the host is up."""
+    expected to cost when its images were planned, ``nights_left`` how many windows or runs what is left takes; None where nobody
+    knew. ``process`` tells the process from all others, for as long as the host is up."""
 
     run_id: str
     command: str
@@ -138,7 +195,7 @@ class Run:
     images_left: int = 0
     forecast_bytes: int | None = None
     forecast_seconds: float | None = None
-    forecast_nights: int | None = None
+    nights_left: int | None = None
     process: str = ""
 
     def __post_init__(self) -> None:
@@ -153,7 +210,7 @@ class Run:
         check_range("bytes fetched", self.bytes_fetched, 0, SIZE_MAX)
         check_range("bytes reused", self.bytes_reused, 0, SIZE_MAX)
         check_range("bytes to fetch", self.forecast_bytes or 0, 0, SIZE_MAX)
-        check_range("nights", self.forecast_nights or 0, 0, NUMBER_MAX)
+        check_range("nights", self.nights_left or 0, 0, NUMBER_MAX)
         for seconds in (self.seconds, self.forecast_seconds or 0.0):
             _check_seconds(seconds)
         if not isinstance(self.message, str):

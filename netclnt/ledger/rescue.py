@@ -25,6 +25,7 @@ class Rescued:
     identity: str | None = None
     marker: str | None = None
     quarantined: list[Quarantine] = field(default_factory=list)
+    roots: dict[str, str] = field(default_factory=dict)
 
 
 def rescue(path: Path) -> Rescued:
@@ -37,6 +38,8 @@ def rescue(path: Path) -> Rescued:
             found.marker = ledger.marker()
         with suppress(NetclntError):
             found.quarantined = ledger.quarantined()
+        with suppress(NetclntError):
+            found.roots = ledger.places.roots()
     return found
 
 
@@ -62,6 +65,8 @@ def replace_damaged(path: Path, rescued: Rescued, *, date: str) -> Path:
             ledger.set_marker(rescued.marker)
         for entry in rescued.quarantined:
             ledger.quarantine(entry)
+        for marker, place in rescued.roots.items():
+            ledger.places.remember_root(marker, place)
     with _reported(path):
         with suppress(FileNotFoundError):
             Path(f"{path}{_JOURNAL}").rename(f"{aside}{_JOURNAL}")

@@ -8,13 +8,13 @@ from dataclasses import fields
 from typing import Any
 from zlib import crc32
 
-from netclnt.ledger.records import Applied, Held, Kept, Quarantine, Run, RunImage
+from netclnt.ledger.records import Applied, Deferred, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
 from netclnt.model import Kind
 
 _REAL = ("seconds", "forecast_seconds")
 """Columns of real numbers, which come back as such also where a whole one was put in."""
 
-Record = Applied | Held | Kept | Quarantine | Run | RunImage
+Record = Applied | Deferred | Held | Kept | OldPlace | Quarantine | Run | RunImage | Untold
 
 
 def columns(kind: type[Record]) -> str:

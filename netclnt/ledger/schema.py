@@ -39,7 +39,7 @@ _THIRD = (
         f"ALTER TABLE run ADD COLUMN {column}"
         for column in (
             *("images_failed INTEGER NOT NULL DEFAULT 0", "images_left INTEGER NOT NULL DEFAULT 0"),
-            *("forecast_bytes INTEGER", "forecast_seconds REAL", "forecast_nights INTEGER"),
+            *("forecast_bytes INTEGER", "forecast_seconds REAL", "nights_left INTEGER"),
             *("process TEXT NOT NULL DEFAULT ''", "crc INTEGER"),
         )
     ),
@@ -49,5 +49,19 @@ _THIRD = (
     "CREATE TABLE fetched (quarter TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = (
+    "CREATE TABLE root (marker TEXT PRIMARY KEY, path TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE place (name TEXT PRIMARY KEY, root TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE old_place (name TEXT NOT NULL, root TEXT NOT NULL, number INTEGER NOT NULL, manifest TEXT NOT NULL,"
+    " look TEXT NOT NULL, keep INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (name, root)) WITHOUT ROWID",
+)
+
+_FIFTH = (
+    "CREATE TABLE deferred (name TEXT PRIMARY KEY, number INTEGER NOT NULL, manifest TEXT NOT NULL, since TEXT NOT NULL,"
+    " crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE untold (name TEXT PRIMARY KEY, number INTEGER NOT NULL, manifest TEXT NOT NULL, from_number INTEGER NOT NULL,"
+    " result TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """Statements that lead from ``user_version`` n to n + 1. Published ones never change; new ones are appended."""

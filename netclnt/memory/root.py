@@ -32,7 +32,7 @@ from netclnt.memory.nodes import (
 )
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import check_name, check_path, check_token
-from netclnt.protocols import Facts, Reader
+from netclnt.protocols import Facts, Reader, Root
 
 _PERMISSIONS = 0o777
 _ROOMY = 1 << 40
@@ -43,7 +43,8 @@ class MemoryRoot:
 
     ``live`` holds the admin's and the images' nodes by their path in the root. ``capacity`` bounds the bytes of everything
     together, ``inodes`` the files that may still be made; None is no bound. ``faults`` maps a method's name (of the root or of a
-    stage) to an error that its next call raises. Digesters are lost after ``digester_pages`` questions.
+    stage) to an error that its next call raises. Digesters are lost after ``digester_pages`` questions. Roots of different
+    ``device`` are on different file systems.
     """
 
     def __init__(self, *, capacity: int | None = None) -> None:
@@ -52,6 +53,7 @@ class MemoryRoot:
         self.inodes: int | None = None
         self.faults: dict[str, NetclntError] = {}
         self.digester_pages = 1 << 62
+        self.device = 0
         self._staged: dict[str, Tree] = {}
         self._kept: dict[str, Tree] = {}
         self._holder: str | None = None
@@ -137,6 +139,9 @@ class MemoryRoot:
     def discard(self, token: str) -> None:
         self._staged.pop(check_token(token), None)
 
+    def staged_path(self, token: str) -> str:
+        return f"/memory/staging/{check_token(token)}"
+
     def show(self, token: str, name: str, *, keep: str | None) -> None:
         self.fail("show")
         check_name(name)
@@ -149,13 +154,33 @@ class MemoryRoot:
             self._kept[check_token(keep)] = old
         for path in old:
             del self.live[join(name, path)]
-        parts = name.split("/")[:-1]
-        for length in range(1, len(parts) + 1):
-            parent = "/".join(parts[:length])
-            if parent not in self.live:
-                self.put_directory(parent)
+        self._make_parents(name)
         self.live.update({join(name, path): node for path, node in tree.items()})
         del self._staged[token]
+
+    def take(self, name: str, other: Root) -> bool:
+        self.fail("take")
+        if not isinstance(other, MemoryRoot) or other.device != self.device:
+            return False
+        moved = below(other.live, check_name(name))
+        if not moved:
+            raise missing("move", name)
+        self._refuse_foreign(name)
+        if name in self.live:
+            raise ForeignFile(image=name, path=name, found=self.type(name))
+        self._make_parents(name)
+        self.live.update({join(name, path): node for path, node in moved.items()})
+        for path in moved:
+            del other.live[join(name, path)]
+        return True
+
+    def put_away(self, name: str, *, keep: str | None) -> None:
+        self.fail("put_away")
+        old = below(self.live, check_name(name))
+        if keep is not None and old:
+            self._kept[check_token(keep)] = old
+        for path in old:
+            del self.live[join(name, path)]
 
     def kept(self) -> Sequence[str]:
         return sorted(self._kept)
@@ -205,6 +230,13 @@ class MemoryRoot:
                 self.live[parent] = self.make(EntryType.DIRECTORY, 0o755)
         self.live[path] = self.make(kind, mode)
         return self.live[path]
+
+    def _make_parents(self, name: str) -> None:
+        parts = name.split("/")[:-1]
+        for length in range(1, len(parts) + 1):
+            parent = "/".join(parts[:length])
+            if parent not in self.live:
+                self.put_directory(parent)
 
     def _in_the_way(self, name: str) -> str | None:
         parts = name.split("/")

@@ -22,17 +22,18 @@ LAYERS = {
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "allowance", "pagedeltas", "subset"),
-        *("backoff", "callthread", "slot", "pulse"),
+        *("backoff", "callthread", "slot", "pulse", "timing", "agenda", "units"),
     ],
-    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping"],
+    "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping", "host", "programs"],
     "work": [
         *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),
-        *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering"),
+        *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "checkstore", "recover", "offering", "offerhistory"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
-        *("slave", "look", "rebuild", "offer", "room", "costs", "oneimage", "result", "carry", "sync", "verify", "prune"),
-        "doctor",
+        *("slave", "look", "rebuild", "offer", "room", "places", "relocate", "costs", "oneimage", "result", "carry", "sync", "verify", "prune"),
+        *("hooks", "imagehooks"),
+        *("doctor", "service"),
     ],
     "face": ["cli", "__main__"],
 }
@@ -46,9 +47,10 @@ DIRECT_EDGES = {
 LATE_IMPORTS = {
     "cli.surroundings": "loads what surrounds a run only where config or environment ask for it",
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
+    "cli.hooked": "loads what calls hooks only where the config has any",
     "cli.mending": "loads what replaces a damaged ledger only when there is one",
     "offer": "loads what recognizes images only after the ledger was lost",
-    "sync": "loads the machinery of an update only when there is a change",
+    "sync": "loads the machinery of an update only when there is a change, and that of hooks only where there are any",
     "storecatalog": "loads the machinery that brings a TOC only when there is a new one",
     "sftp": "opens the transport that the config names, without loading the other",
 }

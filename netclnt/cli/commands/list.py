@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netclnt.cli import edges
-from netclnt.cli.command import FROM_FILE, PATTERNS, ROLE, declare
+from netclnt.cli.command import FROM_FILE, PATTERNS, PRINT0, ROLE, declare
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
@@ -21,32 +21,40 @@ COLUMNS = (
     Column("state", "state"),
     Column("since", "since", "time"),
     Column("note", "note"),
+    Column("path", "path"),
 )
 
 
 @declare(
     "list",
     examples=["netclnt list", "netclnt list 'debian/*' kind:software | cut -f1"],
-    params=[PATTERNS, ROLE, *FROM_FILE],
+    params=[PATTERNS, ROLE, *FROM_FILE, PRINT0],
 )
-def command(session: Session, *, patterns: tuple[str, ...], role: str | None, from_file: str | None, null: bool) -> None:
+def command(
+    session: Session, *, patterns: tuple[str, ...], role: str | None, from_file: str | None, null: bool, print0: bool
+) -> None:
     """List the images that this slave holds, or that this master offers.
 
-    Columns: name, kind, version, size, state (held, pinned, damaged; offered), since when, note."""
+    Columns: name, kind, version, size, state (held, pinned, damaged; offered), since when, note, path where it
+    lies."""
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.either(role)
     records = _held(config) if isinstance(config, SlaveConfig) else _offered(config, session.password(config))
     found = [record for image, record in records if selection is None or image in selection]
     if selection:
         refuse_nothing(selection, len(found))
-    session.view.table("image", COLUMNS, found)
+    if print0:
+        session.view.names("image", found)
+    else:
+        session.view.table("image", COLUMNS, found)
 
 
 def _held(config: SlaveConfig) -> Iterator[tuple[Held, Record]]:
     with edges.open_ledger(config, readonly=True) as ledger:
+        paths = edges.paths_of(config, ledger)
         quarantined = {each.name: f"version {each.number} is in quarantine" for each in ledger.quarantined()}
         for held in ledger.held():
-            yield held, held_record(held) | {"note": quarantined.get(held.name, "")}
+            yield held, held_record(held, paths(held.name)) | {"note": quarantined.get(held.name, "")}
 
 
 def _offered(config: MasterConfig, password: str | None) -> Iterator[tuple[Version, Record]]:
@@ -56,8 +64,8 @@ def _offered(config: MasterConfig, password: str | None) -> Iterator[tuple[Versi
             yield version, version_record(version, state="offered")
 
 
-def held_record(held: Held) -> dict[str, object]:
-    """A record of type ``image``: an image as a slave holds it."""
+def held_record(held: Held, path: str) -> dict[str, object]:
+    """A record of type ``image``: an image as a slave holds it, at this absolute path."""
     return {
         "image": held.name,
         "kind": held.kind,
@@ -66,6 +74,7 @@ def held_record(held: Held) -> dict[str, object]:
         "state": "damaged" if held.damaged else "pinned" if held.pinned else "held",
         "since": held.shown_at,
         "note": "",
+        "path": path,
         "tree": held.tree,
         "sha256": held.sha256,
         "manifest": held.manifest,

@@ -23,6 +23,7 @@ COLUMNS = (
     Column("since", "since", "time"),
     Column("sha256", "SHA-256"),
     Column("note", "note"),
+    Column("path", "path"),
 )
 
 
@@ -38,7 +39,8 @@ COLUMNS = (
 def command(session: Session, *, name: str, remote: bool, role: str | None) -> None:
     """Show the versions of the image NAME, newest first: on a master those ever published, on a slave those held and kept.
 
-    Columns: version, state (held, pinned, damaged, kept; current, retired, dropped, older), size, since when, SHA-256, note."""
+    Columns: version, state (held, pinned, damaged, kept; current, retired, dropped, older), size, since when, SHA-256, note,
+    path where it lies."""
     config = session.either(role)
     if isinstance(config, SlaveConfig):
         records = [*_local(config, name), *(_remote(session, config, name) if remote else ())]
@@ -51,10 +53,11 @@ def command(session: Session, *, name: str, remote: bool, role: str | None) -> N
 
 def _local(config: SlaveConfig, name: str) -> list[Record]:
     with edges.open_ledger(config, readonly=True) as ledger:
+        path = edges.paths_of(config, ledger)(name)
         held = ledger.get(name)
         kept = ledger.kept(name)
     aside = ({"image": name, "version": one.number, "state": "kept", "manifest": one.manifest} for one in reversed(kept))
-    return [*([held_record(held)] if held else []), *aside]
+    return [*([held_record(held, path)] if held else []), *aside]
 
 
 def _remote(session: Session, config: SlaveConfig, name: str) -> list[Record]:

@@ -68,11 +68,15 @@ def command(
             if verdict.changed:
                 text = f"{verdict.name} changed while it was read: nothing can be said of it now."
                 recorded.observe(Warned("changed-meanwhile", text))
+            if verdict.missing is not None:
+                recorded.observe(Failed(verdict.name, verdict.missing))
         if selection:
             refuse_nothing(selection, len(verdicts))
         session.view.table("damage", COLUMNS, records(verdicts))
         damaged = [verdict for verdict in verdicts if verdict.damage]
         code = _repair(slave, damaged, recorded) if repair and damaged else _told(damaged, recorded)
+        missing = [verdict.missing.exit_code for verdict in verdicts if verdict.missing is not None]
+        code = outcome(whole_run=[code], images=missing, succeeded=len(missing) < len(verdicts))
         recorded.end(code, generation=0, images_changed=0, message="" if checked.whole else f"subset {checked}")
     return code
 
