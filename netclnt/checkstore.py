@@ -1,7 +1,8 @@
 """Checking a store: that every version it offers can really be given to the last block.
 
-Manifests by their digests, locations by their grammar, and of the frames that they lead to each block by its id. What is
-damaged leaves the index and is noted, so that publishing the same content again heals it.
+Manifests by their digests, locations by their grammar, and of the frames that they lead to each block by its id: of delta
+frames, too, as far as the index knows where the blocks of their bases lie; and page deltas by the pages that come of them. What
+is damaged leaves the index and is noted, so that publishing the same content again heals it.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import xxhash
 from netclnt.chunking import block_id
 from netclnt.damage import Damages
 from netclnt.dedup import decode_location
+from netclnt.deltacheck import DeltaCheck
 from netclnt.errors import Damaged, SourceMissing, StorageError
 from netclnt.events import ImageDone, Observer, Progressed
-from netclnt.locations import Frame
+from netclnt.locations import Frame, Locations
 from netclnt.manifest import locations_path
 from netclnt.master import Master, locked, open_index
 from netclnt.model import ZERO_ID, Blocks, CatalogState
 from netclnt.moves import change_index
-from netclnt.pack import RAW, ZSTD, pack_path
+from netclnt.pack import pack_path
+from netclnt.pagedeltas import page_deltas_path
 from netclnt.protocols import Store
-from netclnt.storedframes import StoredFrames, places
+from netclnt.storedframes import StoredFrames, delta_places, places
 from netclnt.storedmanifest import UNREADABLE, StoredManifest
 from netclnt.subset import Subset
 from netclnt.workers import ordered_map
@@ -61,8 +64,8 @@ class StoreVerdict:
 def check_store(master: Master, *, subset: Subset, observer: Observer) -> Iterator[StoreVerdict]:
     """Check every version whose content is in the store, and the TOC; ``subset`` says which pages' frames are read. Manifests are
     checked in any case. The store's damage is noted at the end: publishing heals it."""
-    with locked(master) as (state, head):
-        checker = _Checker(master, state, subset, observer)
+    with locked(master) as (state, head), closing(open_index(master, state)) as index:
+        checker = _Checker(master, subset, observer, DeltaCheck(master.store, index, state.hash_seed))
         damages = Damages(state.identity)
         published = master.catalog.published(after=0, until=state.generation)
         versions = ((each.name, each.number, each.manifest, each.head_bytes) for each in published)
@@ -75,6 +78,9 @@ def check_store(master: Master, *, subset: Subset, observer: Observer) -> Iterat
 
 def _note(damages: Damages, verdict: StoreVerdict, master: Master) -> None:
     for damage in verdict.damage:
+        if damage.path == page_deltas_path(verdict.manifest):
+            damages.page_deltas.add(verdict.manifest)
+            continue
         damages.concerned[verdict.manifest] = verdict.head_bytes
         if damage.frame is None:
             damages.manifests.add(verdict.manifest)
@@ -98,9 +104,9 @@ def _keep(damages: Damages, master: Master, state: CatalogState, *, whole: bool)
 @dataclass(slots=True)
 class _Checker:
     master: Master
-    state: CatalogState
     subset: Subset
     observer: Observer
+    deltas: DeltaCheck
     _seen: dict[bytes, tuple[StoreDamage, ...]] = field(default_factory=dict)
     _frames: StoredFrames = field(init=False)
 
@@ -120,12 +126,15 @@ class _Checker:
         except _UNREADABLE as error:
             yield StoreDamage(f"manifests/{digest[:2]}/{digest}.manifest", 0, 0, _problem(error))
             return
-        check = _PageCheck(manifest, self.master.store, self._frames, self._seen, self.subset)
+        check = _PageCheck(manifest, self.master.store, self._frames, self.deltas, self._seen, self.subset)
         threads, done = self.master.threads, 0
         for page, damage in enumerate(ordered_map(check, manifest.pages, threads=threads, ahead=threads * 2)):
             done += manifest.head.block_pages[page].plain
             self.observer(Progressed("check", name, done, manifest.head.size, 0, 0))
             yield from damage
+        self.deltas.enter(digest, head_bytes)
+        if (problem := self.deltas.problem_of_pages(manifest)) is not None:
+            yield StoreDamage(page_deltas_path(digest), 0, 0, problem)
 
 
 class _PageCheck:
@@ -136,12 +145,14 @@ class _PageCheck:
         manifest: StoredManifest,
         store: Store,
         frames: StoredFrames,
+        deltas: DeltaCheck,
         seen: dict[bytes, tuple[StoreDamage, ...]],
         subset: Subset,
     ) -> None:
         self._manifest = manifest
         self._store = store
         self._frames = frames
+        self._delta_check = deltas
         self._seen = seen
         self._subset = subset
         self._blocks = lru_cache(16)(manifest.blocks)
@@ -163,7 +174,7 @@ class _PageCheck:
             for number, frame, start in places(locations, blocks):
                 found.setdefault(number, []).append((frame, start))
             looked_at = self._subset.chooses(key)
-            damage = [*self._wrong(blocks, found), *self._deltas(locations.frames)] if looked_at else []
+            damage = [*self._wrong(blocks, found), *self._deltas(locations, blocks)] if looked_at else []
             self._seen[key] = tuple(dict.fromkeys(damage))
         return self._seen[key]
 
@@ -201,14 +212,18 @@ class _PageCheck:
         offsets = accumulate(blocks.lengths, initial=self._manifest.starts[page])
         return any(at == start and blocks.id(number) == id_ for number, at in zip(range(len(blocks)), offsets, strict=False))
 
-    def _deltas(self, frames: Iterable[Frame]) -> Iterator[StoreDamage]:
-        """Of frames that need a base only that they are there: whoever cannot decode one takes a plain one."""
-        for frame in frames:
-            if frame.codec not in (RAW, ZSTD):
-                try:
-                    self._store.read(pack_path(frame.pack), frame.offset, frame.stored)
-                except _UNREADABLE as error:
-                    yield StoreDamage(pack_path(frame.pack), frame.offset, frame.stored, _problem(error), frame)
+    def _deltas(self, locations: Locations, blocks: Blocks) -> Iterator[StoreDamage]:
+        held: dict[Frame, list[tuple[bytes, int, int]]] = {}
+        for number, frame, start in delta_places(locations, blocks):
+            held.setdefault(frame, []).append((blocks.id(number), start, blocks.lengths[number]))
+        for frame, base in locations.delta_frames():
+            try:
+                stored = self._store.read(pack_path(frame.pack), frame.offset, frame.stored)
+                problem = self._delta_check.problem_of_frame(frame, stored, base, held.get(frame, ()))
+            except _UNREADABLE as error:
+                problem = _problem(error)
+            if problem:
+                yield StoreDamage(pack_path(frame.pack), frame.offset, frame.stored, problem, frame)
 
 
 def _problem(error: Exception) -> str:

@@ -7,13 +7,17 @@ from netclnt.dedup import StoreIndex, locate_anew
 from netclnt.locations import Locations, encode_record
 from netclnt.manifest import manifest_path
 from netclnt.model import Blocks
+from netclnt.pagedeltas import page_deltas_path
 from netclnt.protocols import Store
 from netclnt.storedmanifest import UNREADABLE, StoredManifest
 
 
 def heal(damages: Damages, store: Store, index: StoreIndex) -> Damages:
-    """Give the manifests concerned locations anew, as far as the index knows where their blocks lie; returns what is left."""
+    """Give the manifests concerned locations anew, as far as the index knows where their blocks lie; returns what is left.
+    Damaged page deltas go: nothing depends on them."""
     left = Damages(damages.identity)
+    for digest in damages.page_deltas:
+        store.remove(page_deltas_path(digest))
     for digest, head_bytes in damages.concerned.items():
         if store.size(manifest_path(digest)) is None and digest not in damages.manifests:
             continue  # it is no longer needed

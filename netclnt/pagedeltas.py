@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from netclnt.errors import Damaged
+from netclnt.errors import Damaged, ForbiddenValue
 from netclnt.manifest import BlockPage, EntryPage, Head, compress_entries
 from netclnt.model import check_range
 from netclnt.pack import BASE_MIN, ZSTD_VERSION, decompress, encode_delta
@@ -201,6 +201,20 @@ def decode_group(data: bytes, group: Group, new: Pages, old: Pages, *, where: st
         if hashlib.sha256(stored).digest() == row.digest:
             yield number, stored
         begin = end
+
+
+def is_sound(data: bytes, group: Group, new: Pages, old: Pages) -> bool:
+    """Whether a group gives all pages that it is for."""
+    try:
+        given = sum(1 for _ in decode_group(data, group, new, old, where="page deltas"))
+    except (Damaged, ForbiddenValue):
+        return False
+    return given == len(_lacking(new, old, group.first))
+
+
+def is_of_other_zstd(header: bytes) -> bool:
+    """Whether a file was made with another zstd than this program's: then nothing can be told of its groups."""
+    return len(header) >= _HEADER.size and header[_HEADER.size - len(ZSTD_VERSION) : _HEADER.size] != ZSTD_VERSION
 
 
 # --- both

@@ -39,12 +39,28 @@ def _plain(store: Store, frame: Frame) -> memoryview:
 def places(locations: Locations, blocks: Blocks) -> Iterator[tuple[int, Frame | None, int]]:
     """For each block that has a place: its number, a frame (None: earlier in the version) and where it begins there. Delta frames
     are passed over."""
+    return (place for place in _all_places(locations, blocks) if place[1] is None or _is_plain(place[1]))
+
+
+def delta_places(locations: Locations, blocks: Blocks) -> Iterator[tuple[int, Frame, int]]:
+    """The same of delta frames alone."""
+    return (
+        (number, frame, start)
+        for number, frame, start in _all_places(locations, blocks)
+        if frame is not None and not _is_plain(frame)
+    )
+
+
+def _all_places(locations: Locations, blocks: Blocks) -> Iterator[tuple[int, Frame | None, int]]:
     offsets = list(accumulate(blocks.lengths, initial=0))
     for run in locations.runs:
         frame = None if run.frame == EARLIER else locations.frames[run.frame]
-        if frame is None or frame.codec in (RAW, ZSTD):
-            for number in range(run.first, run.first + run.count):
-                yield number, frame, run.start + offsets[number] - offsets[run.first]
+        for number in range(run.first, run.first + run.count):
+            yield number, frame, run.start + offsets[number] - offsets[run.first]
+
+
+def _is_plain(frame: Frame) -> bool:
+    return frame.codec in (RAW, ZSTD)
 
 
 def write_content(manifest: StoredManifest, store: Store, file: BinaryIO) -> None:

@@ -13,6 +13,7 @@ from netclnt.master import refresh_head
 from netclnt.memory.catalog import MemoryCatalog
 from netclnt.model import DEFAULT_CHANNEL
 from netclnt.pack import PREFIX, ZSTD, pack_path
+from netclnt.pagedeltas import page_deltas_path
 from netclnt.recover import recover
 from netclnt.storedmanifest import StoredManifest
 from netclnt.subset import Subset, parse_subset
@@ -125,6 +126,67 @@ def test_C8_what_the_disk_cannot_read_is_damage_also_in_a_delta_frame(world, mon
 
     monkeypatch.setattr(world.store, "read", read)
     assert {path} in looked(world).values()
+
+
+def deltas_of(world, version):
+    """The delta frames of a version."""
+    stored = StoredManifest(world.store, version.manifest, version.head_bytes)
+    return [frame for _, _, locations in stored.located() for frame in locations.frames if frame.codec == PREFIX]
+
+
+@pytest.mark.parametrize("damage", ["first byte", "middle", "last byte", "another's", "pack gone"])
+def test_a_damaged_delta_frame_is_named_and_healed_by_publishing_again(world, damage):
+    text = [f"{number} lines of text that compress {random.Random(number).random()}\n" * 2 for number in range(9000)]
+    world.publish("debian", "".join(text).encode())
+    second = "".join(line.replace("7", "seven") if number % 9 == 0 else line for number, line in enumerate(text)).encode()
+    version = world.publish("debian", second).version
+    frame, other = deltas_of(world, version)[:2]
+    path = pack_path(frame.pack)
+    match damage:
+        case "first byte":
+            flip(world, path, frame.offset)
+        case "middle":
+            flip(world, path, frame.offset + frame.stored // 2)
+        case "last byte":
+            flip(world, path, frame.offset + frame.stored - 1)
+        case "another's":
+            data = bytearray(world.store.files[path])
+            taken = world.store.files[pack_path(other.pack)][other.offset : other.offset + other.stored]
+            data[frame.offset : frame.offset + frame.stored] = taken.ljust(frame.stored, b"\0")[: frame.stored]
+            world.store.files[path] = bytes(data)
+        case "pack gone":
+            del world.store.files[path]
+    assert looked(world)[("debian", 2)] == {path}
+    assert not world.publish("debian", second).new
+    assert looked(world) == {}
+    check(world)
+    assert not (world.directory / "master" / "damaged.json").exists()
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("debian") == second
+
+
+@pytest.mark.parametrize("damage", ["mark", "lengths", "group", "cut"])
+def test_damaged_page_deltas_are_named_and_healed_by_publishing_again(world, damage):
+    files = {f"{number // 100:02}/{number:04}": b"%d" % number for number in range(3000)}
+    edited = {path: data + b"x" if number % 20 == 0 else data for number, (path, data) in enumerate(files.items())}
+    world.publish("os", files)
+    version = world.publish("os", edited).version
+    path = page_deltas_path(version.manifest)
+    data = world.store.files[path]
+    match damage:
+        case "mark":
+            flip(world, path, 3)
+        case "lengths":
+            flip(world, path, 46)
+        case "group":
+            flip(world, path, len(data) // 2)
+        case "cut":
+            world.store.files[path] = data[:-5]
+    assert looked(world) == {("os", 2): {path}}
+    assert not world.publish("os", edited).new
+    assert looked(world) == {}
+    check(world)
+    assert world.sync().exit_code is ExitCode.OK
 
 
 @pytest.mark.parametrize("part", ["head", "entries", "blocks", "locations", "manifest gone", "locations gone", "table"])
