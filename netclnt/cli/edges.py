@@ -280,6 +280,13 @@ def open_parent(config: SlaveConfig, session: Session, allowance: Allowance | No
     )
 
 
+def host_key_pin(text: str) -> str:
+    """A fingerprint as it is told of a key. Raises BadArgument for what is none."""
+    from netclnt.sftp.hostkeys import check_fingerprint
+
+    return check_fingerprint(text)
+
+
 def host_trust(config: SlaveConfig) -> HostTrust:
     """The host key that the parent shows now, and what is known of it."""
     from netclnt.sftp import host_trust, parse_parent

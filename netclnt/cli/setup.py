@@ -107,10 +107,10 @@ def write_file(path: Path, text: str, *, mode: int) -> None:
     with storage("write", path):
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".config.", encoding="utf-8", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".config.", delete=False) as file:
             try:
                 _dress(file.fileno(), target, mode)
-                file.write(text)
+                file.write(text.encode(errors="surrogateescape"))  # an admin's known_hosts may have bytes of any kind
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(target)

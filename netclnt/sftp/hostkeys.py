@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from netclnt.errors import BadArgument
 from netclnt.sftp.address import DEFAULT_PORT
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 
 
@@ -90,7 +91,7 @@ def without_host(text: str, name: str) -> str:
     """The file's text without the lines that are of this host alone, revocations excepted. Raises BadArgument where a line is of
     others too: that is not for a program to cut."""
     kept = []
-    for line in text.splitlines(keepends=True):
+    for line in _LINE.findall(text):
         entry = next(parse(line), None)
         if entry is None or entry.marker or not matches(entry.hosts, name):
             kept.append(line)

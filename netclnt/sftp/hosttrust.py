@@ -21,8 +21,6 @@ class HostTrust:
         self.shown = shown
         self.path = path
 
-    check = staticmethod(hostkeys.check_fingerprint)
-
     @property
     def verdict(self) -> Verdict:
         """As a login would judge it."""
@@ -35,7 +33,8 @@ class HostTrust:
         return verdict
 
     def text(self, *, replace: bool) -> str:
-        """The file's text with the key in it; ``replace`` takes out what else is known for the host.
+        """The file's text with the key in it, all else as it is, bytes that are no UTF-8 as ``surrogateescape`` has them;
+        ``replace`` takes out what else is known for the host.
 
         Raises BadArgument where that is of other hosts too, and HostKeyChanged for a revoked key, which nothing makes good.
         """

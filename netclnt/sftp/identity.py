@@ -55,11 +55,12 @@ def default_identities() -> Sequence[Path]:
 
 
 def read_known_hosts(files: Sequence[Path]) -> str:
-    """The text of all files that exist. Raises BadArgument for one that cannot be read."""
+    """The text of all files that exist, with their own ends of lines; bytes that are no UTF-8 as ``surrogateescape`` has them.
+    Raises BadArgument for one that cannot be read."""
     texts = []
     for path in files:
         try:
-            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+            texts.append(path.read_bytes().decode("utf-8", errors="surrogateescape"))
         except FileNotFoundError:
             continue
         except OSError as error:

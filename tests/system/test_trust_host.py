@@ -62,6 +62,25 @@ def test_D20_a_changed_key_is_trusted_only_with_a_word_of_its_own(site: Site, ss
     site.sync()
 
 
+def test_D19_what_is_no_fingerprint_is_refused_before_the_server_is_asked(site: Site, sshd: Sshd) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        address = f"sftp://{sshd.user}@{HOST}:{listening.getsockname()[1]}{site.store}"
+        refused = trust(site, "SHA256:short", "--parent", address, "--timeout", "2")
+        assert (refused.code, "not a fingerprint" in refused.err) == (2, True)
+        listening.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def test_D21_an_admins_own_lines_stay_as_they_are_byte_for_byte(site: Site, sshd: Sshd) -> None:
+    known = site.state / "known_hosts"
+    old = (sshd.directory / "stranger.pub").read_bytes().split(b" netclnt")[0]
+    ours = b"# B\xfcro, \xe9crit \x85 par nous\r\nother.example " + old + b" J\xfcrgen\x0c\xe2\x80\xa8!\r\n"
+    known.write_bytes(ours + name(site).encode() + b" " + old + b"\r\n")
+    good(trust(site, sshd.fingerprint, "--replace"))
+    assert known.read_bytes() == ours + f"{name(site)} {sshd.host_public_key}\n".encode()
+
+
 def test_D21_neither_a_revoked_key_nor_a_line_of_others_is_replaced(site: Site, sshd: Sshd) -> None:
     known = site.state / "known_hosts"
     old = (sshd.directory / "stranger.pub").read_text()

@@ -29,13 +29,14 @@ def command(session: Session, *, fingerprint: str | None, replace: bool, **flags
 
     Columns: fingerprint, type, state (trusted, unknown, changed)."""
     config = session.slave(**flags)
+    pin = None if fingerprint is None else edges.host_key_pin(fingerprint)  # before anybody is asked
     trust = edges.host_trust(config)
     state = _WORDS[trust.verdict.name]
-    if fingerprint is not None:
-        if trust.check(fingerprint) != trust.shown.fingerprint:
+    if pin is not None:
+        if pin != trust.shown.fingerprint:
             raise HostKeyChanged(address=config.parent, fingerprint=trust.shown.fingerprint, known_hosts="")
         if config.host_key is not None and state != "trusted":
-            hint = f"netclnt init slave --force --host-key {fingerprint}"
+            hint = f"netclnt init slave --force --host-key {pin}"
             raise BadArgument(argument="host_key", problem="this key of the config alone counts", hint=hint)
         if state == "changed" and not replace:
             raise HostKeyChanged(address=config.parent, fingerprint=trust.shown.fingerprint, known_hosts=str(trust.path))
