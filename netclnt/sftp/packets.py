@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -38,8 +39,20 @@ class Packets(Packetizer):
         self._iv, self._counter = b"", 0
         self._slab = Slab()
         self._count = self._received = 0
+        self._handshake_until: float | None = None
         self.channel = -1
         self.pipe: Pipe | None = None
+
+    def start_handshake(self, timeout: float) -> None:
+        """From now on the clock runs. Paramiko's own timer is a thread, which holds up the end of the program where it is started
+        behind the back of whoever closes."""
+        self._handshake_until = time.monotonic() + timeout
+
+    def handshake_timed_out(self) -> bool:
+        return self._handshake_until is not None and time.monotonic() >= self._handshake_until
+
+    def complete_handshake(self) -> None:
+        self._handshake_until = None
 
     def set_inbound_cipher(self, block_engine: object, *args: object, **modes: object) -> None:
         """As in paramiko, which hands over an AESGCM object with ``aead=True``; older releases know no such mode."""

@@ -105,9 +105,9 @@ class ParamikoTransport:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         if self._ssh is not None:
-            self._ssh.packetizer.complete_handshake()  # else its timer, not a daemon, holds up the end of the program
             if self._ssh.is_alive() and self._ssh is not threading.current_thread():
                 self._ssh.join(1)
+            cast(Any, self._ssh).active = False  # also where its thread sits in an agent's answer, and somebody waits for a login
         if self._socket is not None:
             self._socket.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from inspect import signature
@@ -172,3 +173,18 @@ def test_a_server_that_asks_whether_anybody_is_there_is_answered(store):
         assert [each for each, _ in source.fetch([last])] == [last]
         source.close()
     assert source.connections == 1
+
+
+def test_P9_the_clock_of_a_handshake_is_no_thread_that_the_end_of_the_program_waits_for():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        packets = Packets(cast(socket.socket, ReadAhead(ours)))
+        before = threading.active_count()
+        assert not packets.handshake_timed_out()
+        packets.start_handshake(1000)
+        assert threading.active_count() == before
+        assert not packets.handshake_timed_out()
+        packets.start_handshake(0)
+        assert packets.handshake_timed_out()
+        packets.complete_handshake()
+        assert not packets.handshake_timed_out()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +32,7 @@ from netclnt.errors import (
 from netclnt.events import Retried
 from netclnt.model import Range
 from netclnt.protocols import Source
-from netclnt.sftp import TRANSPORTS, open_source, parse_parent
+from netclnt.sftp import TRANSPORTS, open_source, paramiko, parse_parent
 from netclnt.sftp.address import Parent
 from netclnt.sftp.identity import Login
 from netclnt.sftp.openssh import ssh_command
@@ -204,6 +207,42 @@ def test_P9_an_agent_that_stands_still_is_one_that_is_not_there(sshd, reach, tra
         agent.send_signal(signal.SIGCONT)  # what was asked of it is answered now, and forgotten
         while [thread for thread in threading.enumerate() if thread.name == "netclnt-call"]:
             time.sleep(0.01)
+
+
+@pytest.fixture
+def lazy_agent(sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An agent that tells of the client's key, and never signs with it."""
+    blob = base64.b64decode(sshd.identity.with_suffix(".pub").read_text().split()[1])
+    told = struct.pack(">BI", 12, 1) + b"".join(struct.pack(">I", len(part)) + part for part in (blob, b"a comment"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as opened:
+        listening.bind(str(tmp_path / "agent"))
+        listening.listen()
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    asking = opened.enter_context(listening.accept()[0])
+                    while question := asking.recv(4096):
+                        if question[4] == 11:
+                            asking.sendall(struct.pack(">I", len(told)) + told)
+                        elif question[4] == 13:
+                            break
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.timeout(60)
+def test_P9_an_agent_that_never_signs_passes_the_deadline_once(sshd, reach, lazy_agent, monkeypatch):
+    """And not paramiko's own, which is several times as long."""
+    monkeypatch.setattr(paramiko, "_PATIENCE", 1000)
+    with pytest.raises(DeadlinePassed):
+        head(reach(sshd, identity=None, timeout=2))
 
 
 def test_P9_D24_a_resolver_that_stands_still_passes_the_deadline(sshd, reach, transport, monkeypatch):
