@@ -110,7 +110,7 @@ def test_H7_prune_beside_a_sync_is_LOCKED_and_a_dry_run_is_not(slow_site: MakeSi
         process.communicate()
 
 
-def test_A13_P3_P8_killed_at_the_nth_call_of_prune(site: Site, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_A1_A13_P1_P3_P8_killed_at_the_nth_call_of_prune(site: Site, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     saved = tmp_path / "saved"
     saved.mkdir()
     site.save(saved)

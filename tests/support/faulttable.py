@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis.statistics import collector
 
 PROMISES = {
     "P1": "whoever opens an image sees one complete published version",
@@ -123,6 +124,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     others = [item for item in items if not ids(item.nodeid)[0]]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Hypothesis' plugin counts the examples of a test; those of functions that a test defines and calls are counted here."""
+    tried: list[int] = []
+    try:
+        with collector.with_value(lambda statistics: tried.append(_examples(statistics))):
+            return (yield)
+    finally:
+        if tried:
+            item.user_properties.append(("runs", sum(tried)))
+
+
+def _examples(statistics: Mapping[str, object]) -> int:
+    """How many examples went through a test, by what Hypothesis tells at its end."""
+    phases = [phase for phase in statistics.values() if isinstance(phase, dict)]
+    cases = [case for phase in phases for case in phase.get("test-cases", ())]
+    return sum(case["status"] in ("valid", "interesting") for case in cases)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

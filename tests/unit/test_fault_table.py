@@ -8,6 +8,7 @@ from tests.support.faulttable import PROMISES, PROMISES_OF, ids
 
 TESTS = """
 import pytest
+from hypothesis import given, settings, strategies as st
 
 def test_A1_P3_kept(request):
     request.node.user_properties.append(("runs", 40))
@@ -24,6 +25,21 @@ def test_C2_whose_fault_never_happened(request):
 
 def test_no_fault_at_all():
     raise AssertionError
+
+@settings(max_examples=11, database=None)
+@given(st.integers())
+def test_F1_given(number):
+    pass
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_M2_given_inside(fails):
+    for count in (12, 20):
+        @settings(max_examples=count, database=None)
+        @given(st.integers())
+        def inner(number):
+            pass
+        inner()
+    assert not fails
 """
 
 
@@ -48,7 +64,8 @@ def test_the_table_counts_runs_and_names_what_broke(tmp_path):
     )
     assert done.returncode == 1
     table = json.loads((tmp_path / "table.json").read_text())
-    assert table["tests"] == 5
+    assert table["tests"] == 8
+    assert [table["cases"][case]["runs"] for case in ("F1", "M2")] == [11, 64]
     assert (table["cases"]["A1"]["runs"], table["cases"]["A1"]["result"]) == (40, "kept")
     assert table["promises"]["P3"]["runs"] == 42
     assert table["cases"]["B4"]["result"] == "BROKEN by 1"
