@@ -13,9 +13,10 @@ class Backoff:
     The jitter keeps a fleet that lost its master at one moment from coming back at one moment.
     """
 
-    def __init__(self, *, budget: float, first_delay: float = 1.0) -> None:
+    def __init__(self, *, budget: float, first_delay: float = 1.0, longest_delay: float = LONGEST_DELAY) -> None:
         self._budget = budget
         self._first_delay = first_delay
+        self._longest_delay = longest_delay
         self._since: float | None = None
         self.attempt = 0
         """Failures in a row."""
@@ -25,7 +26,7 @@ class Backoff:
         if self._since is None:
             self._since = now
         self.attempt += 1
-        delay = min(LONGEST_DELAY, self._first_delay * 2 ** min(self.attempt - 1, 10)) * random.uniform(0.5, 1.0)
+        delay = min(self._longest_delay, self._first_delay * 2 ** min(self.attempt - 1, 10)) * random.uniform(0.5, 1.0)
         return delay if now + delay <= self._since + self._budget else None
 
     def worked(self) -> None:

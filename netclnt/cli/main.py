@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from netclnt import __version__
-from netclnt.cli.parser import Globals, LazyGroup
+from netclnt.cli.parser import CommandGroup, Globals, LazyGroup
 
 INIT = LazyGroup(
     "init",
@@ -23,6 +23,13 @@ INIT = LazyGroup(
         "netclnt init slave --name store-0815 --catalog store --parent sftp://netclnt@master/srv/netclnt --root /srv/images",
     ],
     about="Set up this host. Run again, it changes nothing.",
+)
+
+SERVICE = CommandGroup(
+    "service",
+    {"install": ("service_install", "Write systemd units, or a cron line, that start netclnt.")},
+    own="service",
+    examples=["netclnt service", "netclnt service --schedule 'at 02:00,14:00 every 1 day'", "netclnt service install --timer"],
 )
 
 CONFIG = LazyGroup(
@@ -51,8 +58,11 @@ COMMANDS = LazyGroup(
         "list": ("list", "List the images held, or offered."),
         "show": ("show", "Show one image and its versions."),
         "status": ("status", "Say when this server was last brought up to date."),
+        "history": ("history", "Show what the last runs did, or what was done to the offer."),
+        "schema": ("schema", "Print the JSON Schema of what --json prints."),
         "verify": ("verify", "Hash what is there and compare."),
         "prune": ("prune", "Give back what this slave need not keep."),
+        "service": (SERVICE, "Sync by a schedule, in the foreground; or let systemd or cron do it."),
         "config": (CONFIG, "Show the config, or look for what is wrong in it."),
         "doctor": ("doctor", "Look beforehand for what would end a run, and say what to type."),
     },

@@ -97,10 +97,11 @@ def test_what_a_config_has_in_comments_are_keys(role: str, table: type[Table]) -
 
 def test_cron_lines_and_units_call_what_is_there() -> None:
     cron = (TOP / "examples" / "cron.netclnt").read_text()
-    commands = re.findall(r"^[\d* ]+ root +(.*)$", cron, re.MULTILINE)
-    starts = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", (UNITS / "netclnt-sync.service").read_text(), re.MULTILINE)
+    commands = re.findall(r"^#?[\d* ]+ root +/usr/local/bin/(.*)$", cron, re.MULTILINE)
+    units = "".join(path.read_text() for path in UNITS.iterdir())
+    starts = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", units, re.MULTILINE)
     shown = list(shown_in("cron and units", "\n".join([*commands, *starts])))
-    assert len(shown) == len(commands) + len(starts) == 4
+    assert len(shown) == len(commands) + len(starts) == 5
     check(shown)
 
 

@@ -11,17 +11,22 @@ import click
 import pytest
 
 import netclnt
+from netclnt.cli.parser import CommandGroup
 from netclnt.cli.show_json import _TYPES
-from netclnt.config import REQUIRED, Key, MasterConfig, SlaveConfig, Table, keys
+from netclnt.config import REQUIRED, HooksConfig, Key, MasterConfig, SlaveConfig, Table, keys
 from netclnt.config.text import _value
 from netclnt.errors import ExitCode
 from netclnt.events import Event, Progressed
 from tests.support.documents import LITERAL, all_commands, check, man_page, shown_in
 
-EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "warning", "error", "summary", "exit"]
+EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error", "summary", "exit"]
 """The types of JSON events: a contract."""
 
-COMMANDS = [(" ".join(path), command) for path, command in all_commands() if not isinstance(command, click.Group)]
+COMMANDS = [
+    (" ".join(path), command.own if isinstance(command, CommandGroup) else command)
+    for path, command in all_commands()
+    if isinstance(command, CommandGroup) or not isinstance(command, click.Group)
+]
 PLACES_OF_THE_HOST = {"state", "catalog"}
 """Keys whose default depends on the host (a slave's catalog has none)."""
 
@@ -87,8 +92,11 @@ def test_each_exit_code_is_told() -> None:
         ("list", "list", "COLUMNS"),
         ("show", "show", "COLUMNS"),
         ("status", "status", "COLUMNS"),
+        ("history", "history", "COLUMNS"),
         ("verify", "verify", "COLUMNS"),
         ("prune", "prune", "COLUMNS"),
+        ("config show", "config_show", "COLUMNS"),
+        ("config validate", "config_validate", "COLUMNS"),
         ("doctor", "doctor", "COLUMNS"),
     ],
 )
@@ -126,7 +134,7 @@ def default(key: Key) -> str:
     return "none" if key.default is None else "[]" if key.default == () else _value(key.default)
 
 
-@pytest.mark.parametrize("table", [MasterConfig, SlaveConfig])
+@pytest.mark.parametrize("table", [MasterConfig, SlaveConfig, HooksConfig])
 def test_each_key_is_told_with_its_default(table: type[Table]) -> None:
     text = section("netclnt.toml.5", rf"TABLE \[{table.TABLE}\]")
     told = dict(re.findall(r"^\.It Cm (\w+) Pq (?:default : (?:Li )?)?(.*)$", text.replace("\\(dq", '"'), re.MULTILINE))
