@@ -28,7 +28,8 @@ LAYERS = {
     "work": [
         *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),
-        *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "deltacheck", "checkstore", "recover", "offering", "offerhistory"),
+        *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "deltacheck", "checkstore"),
+        *("recover", "offering", "offerhistory"),
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "rebuild", "offer", "room", "places", "relocate", "costs", "oneimage", "result", "carry", "sync", "verify", "prune"),
