@@ -5,7 +5,7 @@
 . examples/prepare.sh
 
 need_packages \
-  btrfs-progs ca-certificates debootstrap e2fsprogs libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst \
+  btrfs-progs ca-certificates debootstrap e2fsprogs jq libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst \
   openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
 need_python
 need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"

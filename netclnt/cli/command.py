@@ -54,6 +54,8 @@ ROLE = click.Option(
     help="Which of this host's roles is meant. Default: slave, if it is one.",
 )
 
+PRINT0 = click.Option(["--print0"], is_flag=True, help="The names alone, each ended by NUL, for xargs -0.")
+
 FROM_FILE = [
     click.Option(
         ["--from-file", "from_file"], metavar="FILE|-", help="Names, literally, one a line; an empty list selects nothing."

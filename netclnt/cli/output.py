@@ -36,10 +36,10 @@ class Output:
         self.stderr = stderr
         self.journal = journal
 
-    def data(self, line: str) -> None:
+    def data(self, line: str, end: str = "\n") -> None:
         """Raises OutputClosed or StorageFailed."""
         try:
-            self.stdout.write(line + "\n")
+            self.stdout.write(line + end)
         except OSError as error:
             raise failure(error) from None
 

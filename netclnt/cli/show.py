@@ -55,6 +55,9 @@ class View(Protocol):
     def table(self, kind: str, columns: Sequence[Column], records: Iterable[Record], /) -> None:
         """Data: one record a line, as JSON of type ``kind``. Raises OutputClosed, StorageFailed."""
 
+    def names(self, kind: str, records: Iterable[Record], /) -> None:
+        """Data: of each record its ``image`` alone, ended by NUL; as JSON the whole. Raises OutputClosed, StorageFailed."""
+
     def result(self, kind: str, record: Record, lines: Sequence[str], /) -> None:
         """Data of one record that people read as ``lines``. Raises OutputClosed, StorageFailed."""
 
@@ -146,6 +149,12 @@ class TextView:
             return
         for record in records:
             self.output.data("\t".join(safe(plain(record.get(column.field))) for column in columns))
+        self.output.flush()
+
+    def names(self, _: str, records: Iterable[Record], /) -> None:
+        self._close_bar()
+        for record in records:
+            self.output.data(str(record["image"]), end="\0")
         self.output.flush()
 
     def result(self, _: str, __: Record, lines: Sequence[str], /) -> None:

@@ -81,6 +81,9 @@ class JsonView:
             self.output.data(self._line(kind, record))
         self.output.flush()
 
+    def names(self, kind: str, records: Iterable[Record], /) -> None:
+        self.table(kind, (), records)
+
     def result(self, kind: str, record: Record, _: Sequence[str], /) -> None:
         self.table(kind, (), [record])
 

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from tests.support.databases import Database, Missing, odbc_driver
+from tests.support.jsonlines import check_lines
 from tests.support.sshd import HOST, Sshd
 
 NETCLNT = [sys.executable, "-m", "netclnt"]
@@ -272,6 +273,7 @@ def checked(run: Run, password: str | None) -> Run:
     if run.out.startswith('{"type":"start"') and run.code >= 0:
         assert run.events[-1]["type"] == "exit", run.out
         assert run.events[-1]["code"] == run.code, run.out
+        check_lines(run.events)
     return run
 
 

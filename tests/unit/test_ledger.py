@@ -240,8 +240,18 @@ def test_runs_newest_first() -> None:
     with Ledger(":memory:") as book:
         book.start_run("r1", "sync", "2026-11-23T01:02:03Z", process="boot:1:2")
         assert book.runs() == [Run("r1", "sync", "2026-11-23T01:02:03Z", process="boot:1:2")]
-        book.note_forecast("r1", bytes_fetch=20, seconds=3, nights=None)
-        book.end_run("r1", ended="2026-11-23T01:02:04Z", code=7, generation=3, bytes_fetched=10, seconds=2, message="a\nb")
+        book.end_run(
+            "r1",
+            ended="2026-11-23T01:02:04Z",
+            code=7,
+            generation=3,
+            bytes_fetched=10,
+            seconds=2,
+            message="a\nb",
+            forecast_bytes=20,
+            forecast_seconds=3,
+            nights_left=None,
+        )
         book.end_run("unknown", ended="2026-11-23T01:02:04Z", code=0)
         book.start_run("r2", "sync", "2026-11-23T01:02:05Z")
         assert [run.run_id for run in book.runs()] == ["r2", "r1"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from netclnt.cli import edges
-from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.command import FROM_FILE, PATTERNS, PRINT0, config_flags, declare
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
@@ -39,12 +39,20 @@ LOOK_SECONDS = 20.0
     params=[
         PATTERNS,
         *FROM_FILE,
+        PRINT0,
         click.Option(["--exit-zero"], is_flag=True, help="Exit 0 also when there are changes."),
         *config_flags(SlaveConfig, "channel", "catalog", "parent", "max_retire", "timeout", "retry_budget"),
     ],
 )
 def command(
-    session: Session, *, patterns: tuple[str, ...], from_file: str | None, null: bool, exit_zero: bool, **flags: object
+    session: Session,
+    *,
+    patterns: tuple[str, ...],
+    from_file: str | None,
+    null: bool,
+    print0: bool,
+    exit_zero: bool,
+    **flags: object,
 ) -> ExitCode:
     """Show what differs between the master's catalog and this slave. Exit code 4 (DIFF) when something does.
 
@@ -67,7 +75,11 @@ def command(
     refused = offer.refused if offer else ()
     for each in refused:
         session.observe(Failed(each.name, each.error))
-    session.view.table("change", COLUMNS, [_record(change) for change in changes])
+    records = [_record(change) for change in changes]
+    if print0:
+        session.view.names("change", records)
+    else:
+        session.view.table("change", COLUMNS, records)
     if refused:
         return outcome(images=[each.error.exit_code for each in refused])
     return ExitCode.DIFF if changes and not exit_zero else ExitCode.OK

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -20,6 +21,7 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.cli.surroundings import surroundings
 from netclnt.config import SlaveConfig
+from netclnt.costs import expect
 from netclnt.errors import ExitCode, Locked
 from netclnt.events import Changed, Event, Planned, Waiting
 from netclnt.result import Result
@@ -110,7 +112,7 @@ def command(
 
 
 def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode, bool]:
-    with Recorded(run.session, slave.ledger) as recorded:
+    with Recorded(run.session, slave.ledger, partial(expect, slave)) as recorded:
 
         def begin() -> None:
             recorded.begin()
