@@ -56,8 +56,8 @@ def _directory(pattern: str, directory: object) -> Path:
 
 PATHS = Key(
     name="paths",
-    about="Images that lie elsewhere than in the root: a pattern (a glob over names, or kind:KIND) and the directory that takes the"
-    " root's place for what it matches. The first one that matches counts. The table [paths] says the same.",
+    about="Images that lie elsewhere than in the root: a pattern (a glob over names, or kind:KIND) and the directory that takes"
+    " the root's place for what it matches. The first one that matches counts. The table [paths] says the same.",
     read=placements,
     default=(),
     shape=Shape.TEXTS,

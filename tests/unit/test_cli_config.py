@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -386,3 +387,14 @@ def test_init_keeps_profiles_byte_for_byte(home):
     assert main(["init", "slave", "--force", "--root", "root", "--state", "state"]) == 0
     assert (home / "config.toml").read_text().endswith("\n[profile.night.slave]\nkeep = 5\n")
     assert slave("night").root == home / "root"
+
+
+# --- the example
+
+
+def test_the_example_of_a_slave_is_valid_with_its_profile(home, capsys):
+    example = Path(__file__).parents[2] / "examples" / "netclnt.toml.slave"
+    (home / "config.toml").write_text(example.read_text())
+    assert main(["config", "validate"]) == 0
+    assert main(["--profile", "hurry", "config", "show", "--changed"]) == 0
+    assert not {"slave.bwlimit", "slave.window"} & table(capsys).keys(), "what a profile sets back is as it would be without any"

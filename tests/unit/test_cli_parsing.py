@@ -113,7 +113,7 @@ NO_KEYS = {
         *("dry_run", "store", "sha256", "subset", "repair", "probe", "replace", "recover", "retry_quarantined", "no_hooks"),
     ),
     "what is to be written, and where": ("force", "directory", "service", "user", "timer", "cron"),
-    "what a script asks of it, or a monitor": ("exit_zero", "detailed_exit_code", "max_age", "warn_age", "nagios"),
+    "what a script asks of it, or a monitor": ("exit_zero", "detailed_exit_code", "print0", "max_age", "warn_age", "nagios"),
 }
 """Flags that are no keys, for what they say is said anew with each call."""
 
