@@ -37,7 +37,8 @@ class Run:
 
     ``code`` is how it ends, as far as it is known: None while it goes on, and for one whose standard output's reader went away.
     ``told`` is the error that ended it, if one did. ``begun`` are called when the root is held: from then on it is a run that
-    counts, not a start that found another one there. ``summed`` and ``failed`` (the images) are what the events said.
+    counts, not a start that found another one there; ``mentioned`` for an error that is told though it does not end the run.
+    ``summed`` and ``failed`` (the images) are what the events said.
     """
 
     session: Session
@@ -45,6 +46,7 @@ class Run:
     code: ExitCode | None = None
     told: Explained | None = None
     begun: list[Callable[[], None]] = field(default_factory=list)
+    mentioned: list[Callable[[Explained], None]] = field(default_factory=list)
     summed: Summed = field(default_factory=lambda: Summed(0, 0, 0, 0.0, 0, 0))
     failed: set[str] = field(default_factory=set)
 
@@ -64,6 +66,11 @@ class Run:
     def begin(self) -> None:
         for each in self.begun:
             each()
+
+    def mention(self, told: Explained) -> None:
+        self.session.view.failed(told)
+        for each in self.mentioned:
+            each(told)
 
     def judge(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         """As a context manager's exit: the error that passes decides how the run ends."""

@@ -36,6 +36,7 @@ def logged(run: Run) -> Iterator[None]:
         for log in logs:
             log.started(run.session.command)
             run.session.observers.append(log.observe)
+            run.mentioned.append(log.failed)
         try:
             yield
         finally:
@@ -84,9 +85,12 @@ class Log:
         elif not isinstance(event, Progressed):
             self._write(self._form.event(event))
 
+    def failed(self, told: Explained) -> None:
+        self._write(self._form.failed(told))
+
     def ended(self, run: Run) -> None:
         if run.told:
-            self._write(self._form.failed(run.told))
+            self.failed(run.told)
         self._write(self._form.ended(run.session.command, run.code, run.session.seconds))
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,18 +21,35 @@ from tests.support.databases import free_port
 from tests.support.images import content
 from tests.support.pages import SECRET, Page
 from tests.support.proxy import Proxy
-from tests.support.site import NETCLNT, Site, good
+from tests.support.site import NETCLNT, Site, catalog_place, good
+from tests.support.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 
 MakeSite = Callable[..., Site]
 
 
+@pytest.fixture(scope="module")
+def standing(request: pytest.FixtureRequest, sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Path]:
+    """A site with one image published, and a copy of its slave from before any sync."""
+    directory, saved = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("saved")
+    site = Site(directory, sshd, catalog_place("sqlite", request, directory))
+    site.init()
+    site.publish(site.put("image", content("unattended", 100_000)))
+    site.save(saved)
+    shutil.copy(site.config("slave"), saved)
+    return site, saved
+
+
 @pytest.fixture
-def site(make_site: MakeSite) -> Site:
-    made = make_site()
-    made.publish(made.put("image", content("unattended", 100_000)))
-    return made
+def site(standing: tuple[Site, Path]) -> Site:
+    """Its slave has nothing yet."""
+    site, saved = standing
+    site.restore(saved)
+    shutil.copy(saved / site.config("slave").name, site.config("slave"))
+    for path in (*site.directory.glob("log*"), *site.directory.glob("*.prom")):
+        path.unlink()
+    return site
 
 
 @pytest.fixture
@@ -181,8 +199,9 @@ def test_a_supervisor_hears_of_a_run(site: Site, supervisor: socket.socket) -> N
 
 
 def test_a_supervisor_sees_the_wait_and_the_end_by_a_signal(site: Site, supervisor: socket.socket) -> None:
-    site.environment["NOTIFY_SOCKET"] = supervisor.getsockname()
-    process = started_waiting(site)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(site.environment, "NOTIFY_SOCKET", supervisor.getsockname())
+        process = started_waiting(site)
     told = told_until(supervisor, "STATUS=waits ")
     assert told[0] == "READY=1"
     process.send_signal(signal.SIGTERM)

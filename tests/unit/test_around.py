@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from netclnt.cli.around import Run, Surrounding, surrounded
+from netclnt.cli.errors import Explained, explain
 from netclnt.cli.output import OutputClosed
 from netclnt.errors import ExitCode, InQuarantine, Locked, NoSuchImage, Terminated
 from netclnt.events import Failed, Summed
@@ -122,6 +124,16 @@ def test_what_the_events_said(run: Run) -> None:
     surrounded(run, [], body)
     assert run.failed == {"a"}
     assert run.ending.startswith("PARTIAL: 2 images changed")
+
+
+def test_an_error_that_does_not_end_the_run_is_mentioned_to_all_who_asked(run: Run) -> None:
+    told: list[Explained] = []
+    session: Any = run.session
+    session.view = SimpleNamespace(failed=told.append)
+    run.mentioned.append(told.append)
+    run.mention(explain(NoSuchImage("x")))
+    assert [each.cause for each in told] == ["NoSuchImage"] * 2
+    assert run.told is None
 
 
 def test_begin_tells_all_who_asked(run: Run) -> None:

@@ -127,7 +127,7 @@ def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode
     if result.paused and not result.failed:
         raise result.paused
     if told:
-        run.session.view.failed(told)
+        run.mention(told)
     return result.exit_code, bool(result.differences)
 
 
