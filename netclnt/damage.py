@@ -6,11 +6,11 @@ A cache: lost, it is found again by the next check.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netclnt.locations import Frame
+from netclnt.notes import ODD, write_note
 
 _FILE = "damaged.json"
 
@@ -57,7 +57,7 @@ class Damages:
                 set(map(str, said["page_deltas"])),
                 {str(digest): int(length) for digest, length in said["concerned"].items()},
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except ODD:
             return cls(identity)
 
     def save(self, state: Path) -> None:
@@ -74,9 +74,4 @@ class Damages:
             "page_deltas": sorted(self.page_deltas),
             "concerned": self.concerned,
         }
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(said, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_note(path, said)

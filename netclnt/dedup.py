@@ -7,7 +7,6 @@ host) is read back from the manifests in the store.
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from netclnt.errors import Damaged, StorageError
 from netclnt.locations import EARLIER, Frame, Locations
 from netclnt.locations import Run as LocatedRun
 from netclnt.model import ZERO_ID, Blocks, Version
+from netclnt.notes import ODD, write_note
 from netclnt.pack import HEADER, RAW, ZSTD
 from netclnt.protocols import Store
 from netclnt.storedmanifest import StoredManifest
@@ -157,7 +157,7 @@ class StoreIndex:
                 self._numbers = int(state["numbers"])
                 self._runs = [_open_run(self._directory / name) for name in state["runs"]]
                 self.generation = int(state["generation"])
-        except (OSError, ValueError, KeyError, TypeError, Damaged, StorageError):
+        except (*ODD, Damaged, StorageError):
             self.forget()
         named = {run.path for run in self._runs}
         for path in self._directory.iterdir():
@@ -172,12 +172,7 @@ class StoreIndex:
             "numbers": self._numbers,
             "runs": [run.path.name for run in self._runs],
         }
-        temporary = self._state_path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._state_path)
+        write_note(self._state_path, state)
 
 
 def _open_run(path: Path) -> Run:

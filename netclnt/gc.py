@@ -71,7 +71,7 @@ def _remove(master: Master, held: Writing, found: Survey, policy: Policy) -> Non
     if found.expired:
         master.catalog.drop([(each.name, each.number) for each in found.expired], at=policy.at)
         for each in found.expired:
-            del found.trash.versions[str(each)]
+            del found.trash.versions[each.history]
     packs = {_pack_bytes(path) for path in found.doomed if path.endswith(".pack")}
     if packs:
         # A publish that came after a crash here must not refer to what is gone.

@@ -23,6 +23,11 @@ class Known(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}@{self.number}"
 
+    @property
+    def history(self) -> str:
+        """The version and what is in it: a catalog that was restored from a backup may give a number a second time."""
+        return f"{self} {self.manifest}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sorted:

@@ -63,8 +63,8 @@ def survey(
     published = master.catalog.published(after=0, until=state.generation)
     versions = sort_versions(published, master.catalog, generation=state.generation, keep=policy.keep)
     old = Trash.load(master.state, identity=state.identity, now=policy.now)
-    trash = Trash(state.identity, {str(each): old.versions.get(str(each), policy.now) for each in versions.superseded})
-    expired = tuple(each for each in versions.superseded if trash.versions[str(each)] + policy.grace <= policy.now)
+    trash = Trash(state.identity, {each.history: old.versions.get(each.history, policy.now) for each in versions.superseded})
+    expired = tuple(each for each in versions.superseded if trash.versions[each.history] + policy.grace <= policy.now)
     with Marks(scratch(master)) as marks:
         manifests = _mark(marks, versions, expired, toc, master.store, observer)
         found = Survey(marks, trash, manifests, expired)
@@ -98,7 +98,7 @@ def _freed(expired: Iterable[Known], manifests: dict[str, int], trash: Trash, st
     for version in expired:
         if version.manifest in manifests:
             continue
-        since = trash.versions[str(version)]
+        since = trash.versions[version.history]
         paths = [path(version.manifest) for path in (manifest_path, locations_path, page_deltas_path)]
         with suppress(*UNREADABLE):
             paths += map(pack_path, packs_of([StoredManifest(store, version.manifest, version.head_bytes)]))

@@ -7,16 +7,17 @@ the grace time is simply needed again. The list is a cache: lost, the grace time
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from netclnt.notes import ODD, write_note
 
 _FILE = "trash.json"
 
 
 @dataclass(slots=True)
 class Trash:
-    """``versions`` (``NAME@N``) that are superseded, and ``files`` of the store (by path) that no version needs: since when, in
+    """``versions`` (``NAME@N MANIFEST``) that are superseded, and ``files`` of the store (by path) that no version needs: since when, in
     seconds since 1970."""
 
     identity: str
@@ -32,18 +33,12 @@ class Trash:
             if said["identity"] != identity:
                 return cls(identity)
             versions, files = (
-                {str(key): min(float(at), now) for key, at in said[kind].items()} for kind in ("versions", "files")
+                {str(key): min(now, float(at)) for key, at in said[kind].items()} for kind in ("versions", "files")
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except ODD:
             return cls(identity)
         return cls(identity, versions, files)
 
     def save(self, state: Path) -> None:
         """Keep it, durably."""
-        path = state / _FILE
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump({"identity": self.identity, "versions": self.versions, "files": self.files}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_note(state / _FILE, {"identity": self.identity, "versions": self.versions, "files": self.files})

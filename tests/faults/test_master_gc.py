@@ -12,6 +12,8 @@ from netclnt.events import Warned
 from netclnt.gc import gc, look
 from netclnt.head import HEAD_PATH, decode_store_head
 from netclnt.manifest import manifest_path
+from netclnt.master import refresh_head
+from netclnt.memory.catalog import MemoryCatalog
 from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL
 from netclnt.publish import publish
@@ -19,7 +21,7 @@ from netclnt.subset import WHOLE
 from netclnt.survey import Policy
 from tests.support.amount import amount
 from tests.support.storereader import content_of, read_version
-from tests.support.world import World
+from tests.support.world import CHUNKER, HASH_SEED, IDENTITY, World
 from tests.unit.test_publish import REQUEST, Faulty, InjectedError, Plan, noise
 
 AT = "2026-11-23T00:00:00Z"
@@ -52,6 +54,19 @@ def stored(world):
 
 
 # --- what is kept
+
+
+def test_E20_a_number_that_is_given_a_second_time_has_a_grace_time_of_its_own(world):
+    """Of a lost history, trash.json alone is left."""
+    for turn in range(2):
+        world.publish("debian", noise(2 * turn))
+        world.publish("debian", noise(2 * turn + 1))
+        assert clean(world, 36 * turn).versions == ()
+        world.catalog = MemoryCatalog()
+        world.catalog.create(identity=IDENTITY, hash_seed=HASH_SEED, chunker=CHUNKER)
+        world.store.files.clear()
+        shutil.rmtree(world.directory / "master" / "index")
+        refresh_head(world.master())
 
 
 def test_nothing_is_done_where_all_is_needed(world):

@@ -26,7 +26,7 @@ LAYERS = {
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping", "host", "programs"],
     "work": [
-        *("storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
+        *("notes", "storedmanifest", "damage", "dedup", "intake", "predecessor", "filling", "ingest"),
         *("unfinished", "heal", "master", "publish"),
         *("kept", "trash", "marks", "moves", "survey", "gc", "storedframes", "deltacheck", "checkstore"),
         *("recover", "offering", "offerhistory"),
