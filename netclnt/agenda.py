@@ -13,7 +13,7 @@ from typing import Literal
 
 from netclnt.backoff import Backoff
 from netclnt.errors import ExitCode
-from netclnt.schedule import LocalTime, Window, closes, opens
+from netclnt.schedule import LocalTime, Window, closes, minute_of_week, opens
 from netclnt.timing import Schedule
 
 FIRST_DELAY = 300.0
@@ -28,6 +28,8 @@ SMALL_STEP = 300.0
 
 SHORTEST_PAUSE = 60.0
 """Seconds between a run that paused and the next one, whatever a window says."""
+
+_DAYS = 8 * 86400.0
 
 Reason = Literal["schedule", "missed", "retry", "window"]
 
@@ -44,6 +46,16 @@ def next_opening(windows: tuple[Window, ...], now: float, local: LocalTime) -> f
         return opening
     end = closes(windows, now, local)
     return None if end == math.inf else opens(windows, end, local)
+
+
+def meets_windows(schedule: Schedule, windows: tuple[Window, ...], now: float, local: LocalTime) -> bool:
+    """Whether any start of the coming days lies in one of the windows, if there are any."""
+    start = schedule.next(now)
+    while windows and start < now + _DAYS:
+        if any(minute_of_week(local(start)) in window for window in windows):
+            return True
+        start = schedule.next(start)
+    return not windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from netclnt.cli.parser import Globals
 from netclnt.cli.session import Session
 from netclnt.cli.text import human_seconds
 from netclnt.config import SlaveConfig
-from netclnt.errors import ExitCode, NetclntError
+from netclnt.errors import ExitCode, NetclntError, StorageFailed
 from netclnt.notify import Notifier
 from netclnt.timing import parse_schedule
 
@@ -136,10 +136,13 @@ class ServiceTeller:
 
     def _tell(self, text: str, **record: object) -> None:
         """For people a line on standard error, for programs a record."""
-        if self._session.options.json:
-            self._session.view.result("service", record, [])
-        else:
+        if not self._session.options.json:
             self._session.view.note(f"netclnt: {text}")
+            return
+        try:
+            self._session.view.result("service", record, [])
+        except StorageFailed as error:  # a full disk behind standard output keeps no slave from being served
+            _say(explain(error).sentence)
 
 
 def _next_opening(config: SlaveConfig, now: float) -> float | None:

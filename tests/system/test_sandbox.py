@@ -29,6 +29,7 @@ pytestmark = [
 
 INSIDE = r"""
 set -eu
+mount --make-rshared /  # a credential is mounted elsewhere, and has to arrive here
 mount -t tmpfs none "$1"
 mkdir -p "$1/systemd/system" "$1/user/0/systemd" "$1/systemd/inaccessible/dir"
 (cd "$1/systemd/inaccessible"; : > reg; : > sock; mkfifo fifo; mknod chr c 0 0; mknod blk b 0 0; chmod 000 *)
@@ -102,7 +103,7 @@ def test_the_real_systemd_runs_what_install_writes(make_site: Callable[..., Site
     assert timer["NextElapseUSecRealtime"]
     assert started["ActiveState"] == reloaded["ActiveState"] == "active"
     assert started["StatusText"].startswith("next sync at ")
-    assert (stopped["ActiveState"], stopped["Result"], stopped["ExecMainStatus"]) == ("inactive", "success", "143")
+    assert (stopped["ActiveState"], stopped["Result"]) == ("inactive", "success")
 
 
 def install(site: Site, units: Path, outside: Path) -> Path:

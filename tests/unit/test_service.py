@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netclnt.agenda import FIRST_DELAY, LATE, LONGEST_DELAY, Agenda, LastRun, Plan, next_opening
+from netclnt.agenda import FIRST_DELAY, LATE, LONGEST_DELAY, Agenda, LastRun, Plan, meets_windows, next_opening
 from netclnt.errors import ConfigInvalid, ExitCode, NetclntError, StorageFailed
 from netclnt.memory.host import MemoryHost, MemoryRun
 from netclnt.schedule import DAY_MINUTES, WEEK_MINUTES, Window
@@ -201,6 +201,22 @@ def test_when_a_window_opens_next(windows: tuple[Window, ...], now: str, expecte
     assert found == (at(expected) if expected else None)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "windows", "met"),
+    [
+        ("at 12:00 every 1 day", (), True),
+        ("at 12:00 every 1 day", WEEKNIGHTS, False),
+        ("at 12:00,22:00 every 1 day", WEEKNIGHTS, True),
+        ("at 22:00 every 1 week on Sun", WEEKNIGHTS, False),
+        ("at 22:00 every 1 week on Thu", WEEKNIGHTS, True),
+        ("every 1 minute", (Window(0, 1),), True),
+    ],
+)
+def test_whether_a_schedule_meets_the_windows(schedule: str, windows: tuple[Window, ...], met: bool) -> None:
+    found = meets_windows(parse_schedule(schedule), windows, NOON, datetime.fromtimestamp)
+    assert found is met
+
+
 # --- missed starts
 
 
@@ -283,6 +299,7 @@ def test_J1_a_clock_set_back_while_a_window_is_waited_for_looks_for_the_window_a
     assert reasons(told) == ["schedule", "window"]
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_J1_whatever_the_clock_does_there_is_one_sync_at_a_time_and_one_a_day(data: st.DataObject) -> None:
     jumps = data.draw(st.lists(st.tuples(st.floats(0, 2 * DAY), st.floats(0, 4e9)), max_size=3))

@@ -306,6 +306,13 @@ def test_a_fleet_is_spread_where_nobody_said_otherwise(install: Install) -> None
     assert "--random-delay 1m" in install("-n", "--cron", NETCLNT_RANDOM_DELAY="60").out
 
 
+def test_a_timer_that_never_meets_a_window_is_warned_of(install: Install) -> None:
+    windows = {"NETCLNT_WINDOW": "20:00-23:00"}
+    assert "warning: No start of the schedule lies in a window" in install("-n", **windows).err
+    assert "warning" not in install("-n", "--schedule", "at 20:00 every 1 day", **windows).err
+    assert "warning" not in install("-n", "--service", **windows).err
+
+
 def test_json_tells_the_same(install: Install, tmp_path: Path) -> None:
     run = install("--json", "--cron")
     assert run.one("file")["path"] == str(tmp_path / "units" / "netclnt")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from pathlib import Path
 
 import click
 
+from netclnt.agenda import meets_windows
 from netclnt.cli.command import config_flags, declare
 from netclnt.cli.installing import (
     FORMS,
@@ -23,6 +26,7 @@ from netclnt.cli.session import Session
 from netclnt.cli.show import Column
 from netclnt.config import SlaveConfig
 from netclnt.errors import BadArgument
+from netclnt.events import Warned
 
 COLUMNS = (Column("result", "result"), Column("path", "path"))
 
@@ -62,7 +66,12 @@ def command(
     where = Path.cwd() / directory if directory else None
     wanted = Wanted(form=asked[0] if asked else "timer", user=user, directory=where, dry_run=dry_run)
     refuse_if_impossible(wanted)
-    files = files_of(session, wanted, job_of(session, session.slave(**flags), user=user, flags=flags))
+    config = session.slave(**flags)
+    job = job_of(session, config, user=user, flags=flags)
+    if wanted.form != "service" and not meets_windows(job.schedule, config.window, time.time(), datetime.fromtimestamp):
+        text = f"No start of the schedule lies in a window; netclnt service ({wanted.form} does not) waits until one opens."
+        session.observe(Warned("outside-windows", text))
+    files = files_of(session, wanted, job)
     if dry_run:
         _show(session, files)
         return
