@@ -5,9 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 
-_STATEMENT_LINES_MAX = 1000
-_STATEMENT_CHARACTERS_MAX = 1 << 16
-"""A statement is tried anew with each of its lines: one that is longer than this is looked into no further."""
+_TRIED_MAX = 1 << 18
+_DEPTH_MAX = 8
+"""A statement is tried anew with each line that may end it: after so many characters in vain, or so deep in tables, nothing more
+is looked for."""
+
+_ENDS = ("]", "}", '"""', "'''")
+"""What a statement of several lines can end with."""
 
 KeyPath = tuple[str, ...]
 
@@ -30,13 +34,17 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, object]]]:
     """Each statement with its first line's number. A statement is over when it can be read alone: none can be read half."""
     pending: list[str] = []
+    tried = 0
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         pending.append(line)
+        if len(pending) > 1 and not any(end in line for end in _ENDS):
+            continue
         statement = "\n".join(pending)
         try:
             parsed = tomllib.loads(statement)
         except (ValueError, RecursionError):
-            if len(pending) > _STATEMENT_LINES_MAX or len(statement) > _STATEMENT_CHARACTERS_MAX:
+            tried += len(statement)
+            if tried > _TRIED_MAX:
                 return
             continue
         if parsed:
@@ -48,7 +56,7 @@ def _paths(value: object, above: KeyPath) -> Iterator[KeyPath]:
     """The paths of a parsed statement's keys below ``above``; an array of tables counts as a table."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and len(above) < _DEPTH_MAX:
         for name, inner in value.items():
             yield (*above, name)
             yield from _paths(inner, (*above, name))

@@ -21,8 +21,18 @@ from hypothesis import strategies as st
 from netclnt.catalog import connstr
 from netclnt.catalog.toc import open_toc, update_toc
 from netclnt.cli.text import safe
-from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.config.resolve import from_environment, from_flags, from_table, read_tables, resolve
+from netclnt.config import (
+    ConfigFile,
+    ConfigFiles,
+    MasterConfig,
+    SlaveConfig,
+    from_environment,
+    from_flags,
+    from_table,
+    read_tables,
+    resolve,
+)
+from netclnt.config.examine import all_problems
 from netclnt.errors import BadArgument, ConfigInvalid, NetclntError
 from netclnt.head import decode_store_head
 from netclnt.ledger import Ledger
@@ -325,11 +335,17 @@ VALUES = st.recursive(
 @example("a = " + "[" * 5000)
 @example("a" + ".a" * 2000 + " = 1")
 @example("a = " + "{a=" * 5000)
+@example("profile" + ".a" * 2000 + " = 1")
+@example("[slave]\nkeep" + ".a" * 900 + " = 1")
 def test_M2_configs(text: str) -> None:
     with foreseen(memory=64 << 20):
         for name, values in read_tables(text, path=Path("/c")).items():
             table = SlaveConfig if name == "slave" else MasterConfig
             resolve(table, from_table(table, values), path=Path("/c"))
+    with foreseen(memory=64 << 20):
+        file = ConfigFile.of(text, path=Path("/c"), name="c")
+        for problem in all_problems(ConfigFiles(file), {}, {}):
+            assert problem.line is None or 1 <= problem.line <= text.count("\n") + 1
 
 
 @tried(1)

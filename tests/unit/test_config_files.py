@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netclnt.config import ConfigFile, ConfigFiles, Origin, SlaveConfig, from_files
+from netclnt.config import ConfigFile, ConfigFiles, Origin, SlaveConfig, from_files, positions
 from netclnt.config.positions import key_lines
 
 PATH = Path("/etc/netclnt/config.toml")
@@ -83,8 +83,16 @@ def test_any_text_has_lines_within_it(text):
     assert all(1 <= line <= text.count("\n") + 1 for line in key_lines(text).values())
 
 
+def test_a_long_list_is_read_once(monkeypatch):
+    calls = []
+    loads = positions.tomllib.loads
+    monkeypatch.setattr(positions.tomllib, "loads", lambda text: calls.append(text) or loads(text))
+    assert key_lines("x = [\n" + "'a',\n" * 5000 + "]\ny = 1\n") == {("x",): 1, ("y",): 5003}
+    assert len(calls) == 4
+
+
 def test_a_statement_without_end_is_given_up():
-    assert key_lines("x = 1\ny = [\n" + "1,\n" * 100_000) == {("x",): 1}
+    assert key_lines("x = 1\ny = [\n" + "[1],\n" * 100_000) == {("x",): 1}
 
 
 def layers(*files, profile=None):
