@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +32,7 @@ from netclnt.checking import BUFFER_SIZE, page_matches
 from netclnt.localmanifests import LocalManifest, Manifests
 from tests.support.processes import children
 from tests.support.site import NETCLNT, Run, Shape, Site, checked, hash_file, shape
-from tests.support.trace import aimed, is_hit
+from tests.support.trace import aimed, is_hit, is_output_hit
 
 DEADLINE = 60.0
 """Seconds within which a faulty run must have ended, unless the test says otherwise."""
@@ -196,6 +196,8 @@ class Oracle:
         elif log is not None:
             self.missed += 1
             self.runs -= 1
+        if log is not None and is_output_hit(log):
+            run, told = replace(run, out=""), False
         if not starved:
             self._look(run, told=told)
 

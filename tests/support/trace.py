@@ -56,6 +56,12 @@ def is_hit(log: Path) -> bool:
     return any(mark in text for mark in ("(INJECTED)\n", "(DELAYED)\n", "+++ killed by SIGKILL"))
 
 
+def is_output_hit(log: Path) -> bool:
+    """Whether what was injected met standard output, which then need not be whole: calls are counted, and how many lines of a
+    run's progress come before a write is up to the clock."""
+    return re.search(r"^\d+ +write\(1<.*\(INJECTED\)$", log.read_text(errors="replace"), re.MULTILINE) is not None
+
+
 def read_trace(log: Path) -> list[Call]:
     found = (_LINE.fullmatch(line) for line in log.read_text(errors="replace").splitlines())
     return [Call(int(match[1]), match[2], match[3]) for match in found if match]
