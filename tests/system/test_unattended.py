@@ -358,3 +358,18 @@ def test_L8_cron_hears_nothing_of_what_is_normal_though_all_is_told(site: Site, 
         done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert page.paths == ["/start", ""] * 2
+
+
+def test_L8_cron_hears_nothing_of_a_pause_and_the_dead_mans_switch_is_content(make_site: MakeSite, page: Page) -> None:
+    site = make_site()
+    site.publish(site.put("big", content("pause", 4_000_000)))
+    key(site, "ping_url", page.url)
+    key(site, "log_file", str(site.directory / "log"))
+    command = ["env", "-i", "PATH=/usr/bin:/bin", *NETCLNT, "-q", "--config", str(site.config("slave")), "sync"]
+    done = subprocess.run([*command, "--max-transfer", "1M"], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (14, b"", b"")
+    assert page.paths == ["/start", ""]
+    assert page.heard[-1][1].startswith("PAUSED: ")
+    told = (site.directory / "log").read_text()
+    assert "ends with exit code 14 PAUSED" in told
+    assert " error " not in told
