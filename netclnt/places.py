@@ -156,9 +156,6 @@ class Places:
         for root in self._roots:
             root.discard(token)
 
-    def staged_path(self, token: str) -> str:
-        return self._with(token, lambda root: root.staged()).staged_path(token)
-
     def show(self, token: str, name: str, *, keep: str | None) -> None:
         self.of(name).root.show(token, name, keep=keep)
 

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Literal, Protocol, TextIO
 
 from netclnt.cli.errors import Explained, explain
-from netclnt.cli.meter import Meter, plan_line, wait_line
+from netclnt.cli.meter import Meter, hook_line, plan_line, wait_line
 from netclnt.cli.output import Level, Output
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
@@ -20,6 +20,8 @@ from netclnt.events import (
     Event,
     Failed,
     Forecasted,
+    Hooked,
+    HookLine,
     ImageDone,
     Planned,
     Progressed,
@@ -225,6 +227,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return _forecast(event)
         case Summed():
             return _summary(event)
+        case HookLine(hook=hook, image=image, line=line):
+            return f"hook {hook}{f' of {safe(image)}' if image else ''}: {safe(line)}"
         case Retried(what=what, attempt=attempt, delay=delay, reason=reason):
             return f"{safe(what)}: {safe(reason)}; attempt {attempt + 1} in {human_seconds(delay)}"
         case Waiting(seconds=seconds):
@@ -235,6 +239,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return f"{safe(image)}: {safe(action)}, version {plain(old) or '-'} to {plain(new) or '-'}"
         case Planned() if verbose:
             return plan_line(event)
+        case Hooked() if verbose:
+            return hook_line(event)
     return ""
 
 

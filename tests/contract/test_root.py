@@ -88,6 +88,13 @@ NEW = {"a": b"new a", "d": None, "d/x": b"x" * 9000, "link": "../../etc/passwd",
 # --- showing
 
 
+def test_where_a_version_is_staged_can_be_told_to_other_programs(root: Root) -> None:
+    root.stage("a1").close()
+    path = Path(root.staged_path("a1"))
+    assert path.is_absolute()
+    assert "a1" in path.parts
+
+
 @pytest.mark.parametrize("size", [0, 1, 4096, 70_001])
 def test_C25_a_new_file_with_its_parents(root: Root, size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)

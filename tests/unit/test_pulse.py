@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from netclnt.events import Progressed, Retried, Waiting
+from netclnt.events import Hooked, Progressed, Retried, Waiting
 from netclnt.pulse import BYTES_MIN, Pulse
 
 
@@ -40,6 +40,13 @@ def test_the_pause_before_another_attempt_is_allowed() -> None:
     pulse.observe(Retried("line", 1, 45.0, "reset"), 10)
     assert pulse.alive(114)
     assert not pulse.alive(115)
+
+
+def test_a_hook_may_take_as_long_as_it_is_given() -> None:
+    pulse = Pulse(0, standstill=60)
+    pulse.observe(Hooked("before_image", "debian", "check", "started", 600.0), 0)
+    assert pulse.alive(659)
+    assert not pulse.alive(660)
 
 
 def test_local_work_does_not_shorten_a_wait() -> None:

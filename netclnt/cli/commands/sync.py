@@ -14,6 +14,7 @@ from netclnt.cli import edges
 from netclnt.cli.around import Run, surrounded
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
 from netclnt.cli.errors import explain
+from netclnt.cli.hooked import hooks_of
 from netclnt.cli.mending import mending
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
@@ -51,6 +52,7 @@ PLAN_COLUMNS = (
         *FROM_FILE,
         click.Option(["-n", "--dry-run"], is_flag=True, help="Show the plan: bytes to fetch, reuse, write. Change nothing."),
         click.Option(["--detailed-exit-code"], is_flag=True, help="Exit 4 (DIFF) when there were changes."),
+        click.Option(["--no-hooks"], is_flag=True, help="Call no hooks; what they deferred is shown."),
         click.Option(["--retry-quarantined"], is_flag=True, help="Fetch versions in quarantine once more."),
         *config_flags(
             SlaveConfig,
@@ -83,6 +85,7 @@ def command(
     dry_run: bool,
     detailed_exit_code: bool,
     retry_quarantined: bool,
+    no_hooks: bool,
     **flags: object,
 ) -> ExitCode:
     """Bring this slave up to date: fetch the blocks that it lacks, verify, and show each image when it is whole.
@@ -90,11 +93,12 @@ def command(
     With PATTERNs nothing else is touched. An interrupted sync goes on where it was."""
     selection = chosen(patterns, from_file=from_file, null=null)
     config = session.slave(**flags)
+    hooks = None if no_hooks or dry_run else hooks_of(config, session)
 
     @contextmanager
     def opened() -> Iterator[Slave]:
         with edges.open_slave(config, session) as slave:
-            yield replace(slave, retry_quarantined=retry_quarantined)
+            yield replace(slave, retry_quarantined=retry_quarantined, hooks=hooks)
 
     def ended(code: ExitCode, differs: bool) -> ExitCode:
         return ExitCode.DIFF if differs and detailed_exit_code and code is ExitCode.OK else code

@@ -55,7 +55,7 @@ def test_A1_P1_P2_P3_P4_killed_at_the_nth_call_of_a_run_with_hooks(
         places = points(read_trace(log), [site.root, site.state])
         assert len(places) > 10
         killed = 0
-        for name, number in sample(places, amount(request, 4, len(places)), request):
+        for name, number in sample(places, amount(request, 3, len(places)), request):
             site.restore(saved)
             notes.unlink(missing_ok=True)
             if deferred:

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from netclnt import programs
 from netclnt.errors import Terminated
 from netclnt.programs import LocalPrograms
 from netclnt.protocols import Ended
@@ -222,18 +223,17 @@ def test_A4_a_signal_ends_it_at_once_and_passes(tmp_path: Path) -> None:
 
 def test_a_signal_that_comes_while_it_is_started_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
+    real = programs._start
 
-    def start(*words: object, **options: object) -> subprocess.Popen[bytes]:
-        child: subprocess.Popen[bytes] = real(*words, **options)  # type: ignore[call-overload] - whatever was asked for
-        started.append(child)
+    def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        started.append(real(argv, environment))
         os.kill(os.getpid(), signal.SIGTERM)
-        return child
+        return started[0]
 
     def stop(*_: object) -> None:
         raise Terminated
 
-    monkeypatch.setattr("netclnt.programs.subprocess.Popen", start)
+    monkeypatch.setattr(programs, "_start", start)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Terminated):

@@ -250,6 +250,24 @@ def test_config_tells_what_is_wrong_with_hooks(hooked: Hooked) -> None:
 
 
 @pytest.mark.slow
+def test_the_doctor_looks_at_programs(hooked: Hooked) -> None:
+    program = hooked.script("program", "exit 0")
+    hooked.configure({"before": [str(program)]})
+
+    def found() -> tuple[str, str]:
+        (check,) = (check for check in hooked.site.slave("--json", "doctor").of("check") if check["check"] == "hooks")
+        return check["result"], check["hint"]
+
+    assert found() == ("ok", "")
+    program.chmod(0o777)
+    assert found() == ("warning", f"chmod go-w {program}")
+    program.chmod(0o644)
+    assert found() == ("warning", f"chmod +x {program}")
+    program.unlink()
+    assert found()[0] == "warning"
+
+
+@pytest.mark.slow
 def test_L1_no_password_reaches_a_hook(hooked: Hooked) -> None:
     """The environment that netclnt got is not what its programs get."""
     site = hooked.site
