@@ -67,7 +67,7 @@ class Clock:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("connections", [1, 3])
-@pytest.mark.parametrize("cap", [None, 4 * M])
+@pytest.mark.parametrize("cap", [None, pytest.param(4 * M, marks=pytest.mark.slow)])
 def test_after_the_end_no_request_is_sent_and_what_is_in_flight_arrives(
     sshd: Sshd, tmp_path: Path, transport, connections, cap, monkeypatch
 ) -> None:
@@ -154,6 +154,7 @@ def test_a_night_that_ends_and_the_next_one_that_goes_on(site: Site) -> None:
     assert nothing.one("summary")["sftp_connections"] == 0
 
 
+@pytest.mark.slow
 def test_a_budget_of_one_run_and_priorities(site: Site) -> None:
     site.publish(site.put("zz", noise(900_000)))
     run = site.slave("--json", "sync", "--max-transfer", "2M", "--priority", "zz")
@@ -172,6 +173,7 @@ def test_a_budget_of_one_run_and_priorities(site: Site) -> None:
     assert digest(site.root / "image") == digest(site.source / "image")
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_nights_disk_and_quota(site: Site) -> None:
     flags = ["--bwlimit", "100K", *NIGHT, "--monthly-quota", "50M"]
     told = good(site.slave("--json", "sync", "--dry-run", *flags)).one("summary")
@@ -204,6 +206,7 @@ def test_SIGUSR2_takes_the_cap_away(site: Site) -> None:
     assert digest(site.root / "image") == digest(site.source / "image")
 
 
+@pytest.mark.slow
 def test_SIGUSR2_where_there_is_no_cap_ends_nothing(site: Site) -> None:
     process = started(site, "start")
     process.send_signal(signal.SIGUSR2)

@@ -138,7 +138,7 @@ def test_J3_an_entry_of_the_timetable_inside_the_hour_that_is_left_out_counts_fr
 
 
 @pytest.mark.parametrize("zone", [BERLIN, LORD_HOWE, ZoneInfo("America/St_Johns"), ZoneInfo("Asia/Kathmandu")])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_J3_any_week_in_which_a_clock_is_set_is_minute_for_minute_what_it_shows(zone, seed):
     chance = random.Random(seed)
     windows = tuple(Window(chance.randrange(WEEK_MINUTES), chance.randrange(1, 2000)) for _ in range(5))
