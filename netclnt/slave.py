@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Slave:
     """``open_catalog`` opens the master's catalog anew: it is closed after each asking. ``source`` connects when it is first read
     from. ``places`` are all its roots, None where there is only one; ``root`` is then all of them, too, or (see :meth:`at`) the
-    one that an image belongs in, which has the mark ``place``. ``seed_roots`` are the seed directories by their paths; ``scratch``
-    is a private directory for indexes.
+    one that an image belongs in, which has the mark ``place``. ``seed_roots`` are the seed directories by their paths;
+    ``scratch`` is a private directory for indexes.
 
     ``selection`` and ``channel`` say what this slave holds; ``adopt`` that foreign files may be replaced; ``keep`` how many old
     versions stay; ``max_retire`` the percentage of held images above which a shrunken offer is refused; ``max_image_size`` the

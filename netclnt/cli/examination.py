@@ -15,7 +15,7 @@ from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
 from netclnt.cli.storage import storage
-from netclnt.config import TABLES, ConfigFiles, MasterConfig, SlaveConfig, salvage
+from netclnt.config import TABLES, ConfigFiles, HooksConfig, MasterConfig, SlaveConfig, from_files, salvage
 from netclnt.doctor import Check, Found, Host, MasterPatient, SlavePatient, Writer, host_checks, master_checks, slave_checks
 from netclnt.doctor.checks import Asked
 from netclnt.doctor.places import OTHERS_READ, OTHERS_WRITE, look_private
@@ -53,7 +53,7 @@ def _examinations(
     read = _Read.of(session, role, flags)
     yield Examination("host", iter([Check("config", read.look), *host_checks(_host())]))
     if read.slave is not None:
-        checks = slave_checks(_slave(read.slave, session, probe, stack))
+        checks = slave_checks(replace(_slave(read.slave, session, probe, stack), hooks=read.hooks))
         yield Examination("slave", checks, read.broken)
     if read.master is not None:
         yield Examination("master", master_checks(_master(read.master, session)), read.broken)
@@ -71,6 +71,7 @@ class _Read:
     slave: SlaveConfig | None = None
     master: MasterConfig | None = None
     broken: tuple[str, ...] = ()
+    hooks: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, session: Session, role: str | None, flags: Mapping[str, object]) -> _Read:
@@ -89,12 +90,15 @@ class _Read:
                 found[table.TABLE], keys, more = salvage(table, *layers)
                 broken += [f"{table.TABLE}.{key}" for key in keys]
                 problems += more
+        hooks, _, more = salvage(HooksConfig, *from_files(HooksConfig, files, session.options.profile))
+        problems += more
         slave, master = found.get("slave"), found.get("master")
         return cls(
             partial(_look, files, problems, missing="" if found else role or "slave"),
             slave if isinstance(slave, SlaveConfig) else None,
             master if isinstance(master, MasterConfig) else None,
             tuple(broken),
+            tuple(dict.fromkeys(Path(argv[0]) for commands in hooks.commands.values() for argv in commands)),
         )
 
 
@@ -119,12 +123,13 @@ def _slave(config: SlaveConfig, session: Session, probe: float, stack: ExitStack
     stack.callback(source.close)
     return SlavePatient(
         root=config.root,
+        further=config.further_roots,
         state=config.state,
         seeds=config.seed,
         channel=config.channel,
         disk=DISK,
         open_ledger=partial(_ledger, config),
-        root_marked=partial(_root_marked, config.root),
+        root_marked=_root_marked,
         check_owner=partial(edges.ownership, config),
         password=partial(_password, config, password),
         missing_tls=partial(missing_tls, config.catalog),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from netclnt.doctor.checks import Asked, Check, Found, warn
 from netclnt.doctor.ends import Offered, catalog_checks, catalog_questions, read_head, store_checks
 from netclnt.doctor.host import look_at_clock
-from netclnt.doctor.places import look_at_space, look_writable
+from netclnt.doctor.places import OTHERS_WRITE, look_at_space, look_writable
 from netclnt.doctor.speed import measure
 from netclnt.errors import ExitCode, ForeignMaster, StorageError
 from netclnt.head import StoreHead
@@ -17,21 +17,25 @@ from netclnt.ledger import Held, Ledger, Quarantine, Run
 from netclnt.model import CatalogState
 from netclnt.protocols import Disk, SlaveCatalog, Source
 
+_EXECUTE = 0o111
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlavePatient:
     """What is looked at of a slave. ``open_catalog`` is not used where the store is the catalog; ``open_ledger`` opens it without
-    changing it, None where there is none yet; ``root_marked`` opens the root with the marker that the ledger remembers (or
+    changing it, None where there is none yet; ``root_marked`` opens a root with the marker that the ledger remembers (or
     without), changes nothing, and says whether it has one. ``check_owner`` raises for an account that this host does not know;
-    ``password`` is read to see that there is one. ``probe_seconds``: how long to measure the line's speed, 0 for not at all."""
+    ``password`` is read to see that there is one. ``hooks`` are the programs that a sync calls.
+    ``probe_seconds``: how long to measure the line's speed, 0 for not at all."""
 
     root: Path
+    further: Sequence[Path]
     state: Path
     seeds: Sequence[Path]
     channel: str
     disk: Disk
     open_ledger: Callable[[], Ledger | None]
-    root_marked: Callable[[str | None], bool]
+    root_marked: Callable[[Path, str | None], bool]
     check_owner: Callable[[], object]
     password: Callable[[], Found]
     missing_tls: Callable[[], str]
@@ -40,6 +44,7 @@ class SlavePatient:
     source: Source
     probe_seconds: float
     now: Callable[[], str]
+    hooks: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class _Remembered:
     marker: str | None = None
     held: Sequence[Held] = ()
     quarantined: Sequence[Quarantine] = ()
+    roots: Mapping[str, str] = field(default_factory=dict)
+    lying: Mapping[str, str] = field(default_factory=dict)
     runs: Sequence[Run] = ()
 
 
@@ -82,9 +89,13 @@ def _own_checks(patient: SlavePatient, remembered: Asked[_Remembered]) -> Iterat
     yield Check("root.owner", lambda: _look_at_owner(patient), ("slave.owner", "slave.group"))
     yield Check("root.writable", lambda: look_writable(patient.disk, patient.root), ("root",))
     yield Check("root.space", lambda: _look_at_room(patient, remembered), ("root",))
-    yield Check("root.reflink", lambda: _look_at_reflink(patient), ("root.writable",))
+    yield Check("root.reflink", lambda: _look_at_reflink(patient, patient.root), ("root.writable",))
+    for path in patient.further:
+        yield from _further_checks(patient, remembered, path)
     if patient.seeds:
         yield Check("seeds", lambda: _look_at_seeds(patient), ("slave.seed",))
+    if patient.hooks:
+        yield Check("hooks", lambda: _look_at_hooks(patient))
 
 
 # --- what is remembered
@@ -103,6 +114,8 @@ def _read_ledger(patient: SlavePatient) -> _Remembered:
             marker=ledger.marker(),
             held=ledger.held(),
             quarantined=ledger.quarantined(),
+            roots=ledger.places.roots(),
+            lying=ledger.places.all(),
             runs=ledger.runs(),
         )
 
@@ -142,7 +155,7 @@ def _look_at_last_run(remembered: _Remembered) -> Found:
 
 def _look_at_root(patient: SlavePatient, remembered: Asked[_Remembered]) -> Found:
     known = remembered.answer.marker if remembered.answer else None
-    marked = patient.root_marked(known)
+    marked = patient.root_marked(patient.root, known)
     if known is not None and not marked:
         return warn(f"{patient.root} has a work area that this account may not read", "run it as the account that syncs")
     if known is not None:
@@ -152,19 +165,45 @@ def _look_at_root(patient: SlavePatient, remembered: Asked[_Remembered]) -> Foun
     return warn(f"{patient.root} has no mark of netclnt yet", "netclnt init slave (the same again marks it)")
 
 
+def _further_checks(patient: SlavePatient, remembered: Asked[_Remembered], path: Path) -> Iterator[Check]:
+    """Of a further root, each by its path."""
+    root, writable = f"root:{path}", f"root.writable:{path}"
+    yield Check(root, lambda: _look_at_further_root(patient, remembered, path), ("slave.paths",))
+    yield Check(writable, lambda: look_writable(patient.disk, path), (root,))
+    yield Check(f"root.space:{path}", lambda: _look_at_further_room(patient, remembered, path), (root,))
+    yield Check(f"root.reflink:{path}", lambda: _look_at_reflink(patient, path), (writable,))
+
+
+def _look_at_further_root(patient: SlavePatient, remembered: Asked[_Remembered], path: Path) -> Found:
+    roots = remembered.answer.roots if remembered.answer else {}
+    known = next((mark for mark, at in roots.items() if at == str(path)), None)
+    marked = patient.root_marked(path, known)
+    if known is not None and marked:
+        return Found(f"{path} is mounted: it has the mark that the ledger remembers")
+    if marked:
+        return warn(f"{path} has a mark, and the ledger does not know it there", "netclnt sync (takes it over)")
+    return warn(f"{path} has no mark of netclnt yet", "netclnt sync (marks it, so mount it first)")
+
+
+def _look_at_further_room(patient: SlavePatient, remembered: Asked[_Remembered], path: Path) -> Found:
+    known = remembered.answer or _Remembered(there=False)
+    sizes = [one.size for one in known.held if known.roots.get(known.lying.get(one.name, "")) == str(path)]
+    return look_at_space(patient.disk, path, give_back="netclnt prune", largest=max(sizes, default=0))
+
+
 def _look_at_owner(patient: SlavePatient) -> Found:
     patient.check_owner()
     return Found("this host knows the accounts that new images belong to")
 
 
 def _look_at_room(patient: SlavePatient, remembered: Asked[_Remembered]) -> Found:
-    held = remembered.answer.held if remembered.answer else ()
-    largest = max((one.size for one in held), default=0)
+    known = remembered.answer or _Remembered(there=False)
+    largest = max((one.size for one in known.held if one.name not in known.lying), default=0)
     return look_at_space(patient.disk, patient.root, give_back="netclnt prune", largest=largest)
 
 
-def _look_at_reflink(patient: SlavePatient) -> Found:
-    if patient.disk.shares(patient.root):
+def _look_at_reflink(patient: SlavePatient, path: Path) -> Found:
+    if patient.disk.shares(path):
         return Found("unchanged blocks are shared with the old version (FICLONE)")
     return Found("this file system shares no blocks: unchanged ones are copied")
 
@@ -176,6 +215,21 @@ def _look_at_seeds(patient: SlavePatient) -> Found:
         except StorageError:
             return warn(f"the seed directory {path} cannot be read", f"ls -ld {path} (a stick that is not plugged in?)")
     return Found(", ".join(map(str, patient.seeds)))
+
+
+def _look_at_hooks(patient: SlavePatient) -> Found:
+    for path in patient.hooks:
+        try:
+            mode = patient.disk.looks(path).mode
+        except StorageError:
+            return warn(f"the hooks' program {path} is not there", f"ls -l {path}; or go without hooks: netclnt sync --no-hooks")
+        if not mode & _EXECUTE:
+            return warn(f"the hooks' program {path} has mode {mode:04o}: it cannot be executed", f"chmod +x {path}")
+        if mode & OTHERS_WRITE:
+            return warn(
+                f"the hooks' program {path} has mode {mode:04o}: others can change what a sync runs", f"chmod go-w {path}"
+            )
+    return Found(f"programs of hooks that can be executed: {len(patient.hooks)}")
 
 
 # --- the two ends

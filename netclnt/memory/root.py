@@ -47,13 +47,13 @@ class MemoryRoot:
     ``device`` are on different file systems.
     """
 
-    def __init__(self, *, capacity: int | None = None) -> None:
+    def __init__(self, *, capacity: int | None = None, device: int = 0) -> None:
         self.live: Tree = {}
         self.capacity = capacity
         self.inodes: int | None = None
         self.faults: dict[str, NetclntError] = {}
         self.digester_pages = 1 << 62
-        self.device = 0
+        self.device = device
         self._staged: dict[str, Tree] = {}
         self._kept: dict[str, Tree] = {}
         self._holder: str | None = None

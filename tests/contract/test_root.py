@@ -13,6 +13,7 @@ import pytest
 import xxhash
 
 from netclnt.errors import ForbiddenName, ForbiddenValue, ForeignFile, Locked, StorageFailed, Unpublishable
+from netclnt.memory.root import MemoryRoot
 from netclnt.model import Entry, EntryType
 from netclnt.protocols import Facts, Reader, Root, Stage
 from tests.support.roots import Bench, directory_bench, memory_bench
@@ -159,6 +160,46 @@ def test_F15_a_file_becomes_a_directory_and_back(root: Root, keep: str | None) -
     put(root, "x", b"again", keep=keep)
     assert content(root, "x") == b"again"
     assert root.kept() == ([keep] if keep else [])
+
+
+@pytest.mark.parametrize("held", [b"one", NEW], ids=["file", "tree"])
+def test_an_image_is_put_away_and_kept_or_not(root: Root, held: bytes | dict[str, bytes | str | None]) -> None:
+    put(root, "os/a", held)
+    put(root, "os/b", b"beside")
+    entries = list(root.tree("os/a"))
+    path = "d/x" if isinstance(held, dict) else ""
+    found = content(root, "os/a", path)
+    root.put_away("os/a", keep="0f")
+    root.put_away("os/a", keep="0f")
+    assert (root.type("os/a"), root.kept(), root.staged()) == ("absent", ["0f"], [])
+    assert everything(root.open_kept("0f", path)) == found
+    put(root, "os/a", held)
+    assert list(root.tree("os/a")) == entries
+    root.put_away("os/a", keep=None)
+    assert (root.type("os/a"), root.kept(), root.staged()) == ("absent", ["0f"], [])
+    assert content(root, "os/b") == b"beside"
+    root.put_away("no/such", keep=None)
+
+
+@pytest.mark.parametrize("held", [b"one", NEW], ids=["file", "tree"])
+def test_an_image_is_taken_over_from_another_root_as_it_is(
+    bench: Bench, tmp_path: Path, held: bytes | dict[str, bytes | str | None]
+) -> None:
+    other = memory_bench() if isinstance(bench.root, MemoryRoot) else directory_bench(tmp_path / "other")
+    put(other.root, "os/a", held)
+    paths = [entry.path for entry in other.root.tree("os/a")]
+    before = other.root.facts("os/a", paths)
+    assert bench.root.take("os/a", other.root)
+    assert (bench.root.facts("os/a", paths), other.root.type("os/a")) == (before, "absent")
+    put(other.root, "os/a", b"another")
+    with pytest.raises(ForeignFile):
+        bench.root.take("os/a", other.root)
+    assert content(other.root, "os/a") == b"another"
+    assert bench.root.facts("os/a", paths) == before
+    other.put_file("b", b"b")
+    assert not bench.root.take("b", MemoryRoot(device=1))
+    if not isinstance(other.root, MemoryRoot):
+        other.root.close()
 
 
 def test_a_kept_token_used_again_holds_the_newer_one(root: Root) -> None:

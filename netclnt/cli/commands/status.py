@@ -112,7 +112,6 @@ def _slave(config: SlaveConfig) -> Record:
         "quarantined": [f"{one.name}@{one.number}" for one in quarantined],
         "deferred": deferred,
         "pinned": [one.name for one in held if one.pinned],
-        "roots": list(dict.fromkeys(map(str, roots))),
     }
     left = {
         "images_left": told.images_left if told else None,
@@ -132,6 +131,7 @@ def _slave(config: SlaveConfig) -> Record:
         "note": _note(names, left),
         **left,
         **names,
+        "roots": list(dict.fromkeys(map(str, roots))),
         "last_run": latest.started if latest else None,
         "last_ended": run_result(told) if told else None,
     }

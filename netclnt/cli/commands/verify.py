@@ -76,7 +76,7 @@ def command(
         damaged = [verdict for verdict in verdicts if verdict.damage]
         code = _repair(slave, damaged, recorded) if repair and damaged else _told(damaged, recorded)
         missing = [verdict.missing.exit_code for verdict in verdicts if verdict.missing is not None]
-        code = outcome(whole_run=[code], images=missing, succeeded=len(missing) < len(verdicts))
+        code = outcome(whole_run=[code] if code else [], images=missing, succeeded=len(missing) < len(verdicts))
         recorded.end(code, generation=0, images_changed=0, message="" if checked.whole else f"subset {checked}")
     return code
 
