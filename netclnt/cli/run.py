@@ -17,8 +17,12 @@ from netclnt.cli.output import OutputClosed, failure, silence_stdout, standard
 from netclnt.cli.parser import Globals
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
+from netclnt.config.readers import may_hold_password
 from netclnt.errors import ExitCode
 from netclnt.outcome import outcome
+
+_YES = ("1", "true", "t", "yes", "y", "on")
+"""As click reads a variable."""
 
 
 def run(options: Globals, command: str, body: Callable[[Session], ExitCode | None]) -> int:
@@ -45,8 +49,10 @@ def refuse(error: click.ClickException, words: Sequence[str]) -> int:
         sentence = f"{hint.removesuffix(' --help')} needs a command."
     else:
         sentence = error.format_message()
+        if may_hold_password(sentence):
+            sentence = "The command line is not understood, and not repeated here: it seems to hold a password."
     before_names = words[: words.index("--")] if "--" in words else words
-    options = Globals(json="--json" in before_names, progress="never")
+    options = Globals(json="--json" in before_names or os.environ.get("NETCLNT_JSON", "").lower() in _YES, progress="never")
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not options.json:
         error.show()
         return int(ExitCode.USAGE)

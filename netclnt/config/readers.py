@@ -27,7 +27,7 @@ class Unfit(ValueError):
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 _SECRET = re.compile(
-    r"(?:^|[;{?&\s])[\s{]*(?:\w*(?:pwd|password|passwd|passphrase|secret|token)\w*|pass)[\s}]*=|://[^/\s:]*:[^/\s]*@",
+    r"(?:^|[;:{?&\s])[\s{]*(?:\w*(?:pwd|password|passwd|passphrase|secret|token)\w*|pass)[\s}]*=|://[^/\s:]*:[^/\s]*@",
     re.IGNORECASE,
 )
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
@@ -181,13 +181,18 @@ def channel(value: object) -> str:
         raise Unfit(f"cannot be used: {error.rule}") from None
 
 
+def may_hold_password(told: str) -> bool:
+    """Whether there is a password somewhere in a text, by the words that connection strings have for it, or in a URL."""
+    return _SECRET.search(told) is not None
+
+
 def conn(value: object) -> str:
     """``odbc:…`` or ``sqlite:FILE``, without any password in it."""
     checked = text(value)
     kind, separator, rest = checked.partition(":")
     if not separator or kind not in ("odbc", "sqlite") or not rest:
         raise Unfit('must be "odbc:DSN=…", "odbc:" and a connection string, or "sqlite:FILE"')
-    if kind == "odbc" and _SECRET.search(rest):
+    if kind == "odbc" and may_hold_password(rest):
         raise Unfit("must not contain a password; use password_file, password_command or a systemd credential")
     if kind == "sqlite":
         path(rest)

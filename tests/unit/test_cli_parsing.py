@@ -162,6 +162,34 @@ def test_L6_usage_errors_are_json_too(words, capsys):
     assert told.err == ""
 
 
+CONN = "odbc:Driver=x;UID=u;PWD={a}};hunter2}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", CONN],
+        ["sync", "--catlog", CONN],
+        ["sync", f"--catlog={CONN}"],
+        [CONN],
+        ["odbc:PWD=hunter2"],
+        ["--color", CONN, "list"],
+        ["init", "slave", "sftp://u:hunter2@h/d"],
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_L1_a_password_typed_in_the_wrong_place_is_not_repeated(words, form, capsys):
+    assert main([*form, *words]) == 2
+    told = capsys.readouterr()
+    assert "hunter2" not in told.out + told.err
+
+
+def test_L6_usage_errors_are_json_where_the_environment_asks_for_it(monkeypatch, capsys):
+    monkeypatch.setenv("NETCLNT_JSON", "1")
+    assert main(["lsit"]) == 2
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["name"] == "USAGE"
+
+
 def test_no_command_shows_the_help_and_exits_2(capsys):
     assert main([]) == 2
     assert "Commands:" in capsys.readouterr().err
