@@ -70,6 +70,14 @@ def add_images(connection: sqlite3.Connection, run_id: str, images: Iterable[Run
             insert(connection, "run_image", f"run, {_IMAGE}", (number, *values(image)))
 
 
+def take_over(connection: sqlite3.Connection, runs: Iterable[Run], quarters: Iterable[tuple[str, int]]) -> None:
+    """Into an empty ledger: runs, the oldest first, without what came of their images; and what was fetched when."""
+    for run in runs:
+        insert(connection, "run", _RUN, values(run))
+    for quarter in quarters:
+        insert(connection, "fetched", "quarter, bytes", quarter)
+
+
 def newest(database: Database, limit: int) -> list[Run]:
     """Newest first."""
     rows = database.rows(f"SELECT {_RUN}, crc FROM run ORDER BY id DESC LIMIT ?", (limit,))

@@ -64,7 +64,7 @@ class Ledger:
         """Read the whole file; raises LedgerDamaged if it contradicts itself."""
         self._database.check()
         self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined(), self.runs()
-        history.fetched(self._database)
+        self.fetched_quarters()
         self.places.roots(), self.places.all(), self.places.old()
         self.hooks.deferred(), self.hooks.untold()
 
@@ -312,6 +312,15 @@ class Ledger:
     def runs(self, limit: int = history.RUNS_KEPT) -> list[Run]:
         """The newest runs, newest first."""
         return history.newest(self._database, limit)
+
+    def fetched_quarters(self) -> list[tuple[str, int]]:
+        """All quarters of an hour in which something was fetched, and the bytes, the oldest first."""
+        return history.fetched(self._database)
+
+    def take_over_runs(self, runs: Iterable[Run], quarters: Iterable[tuple[str, int]]) -> None:
+        """Into a new ledger, of the one before it: :meth:`runs` that ended, and :meth:`fetched_quarters`."""
+        with self._database.transaction() as connection:
+            history.take_over(connection, runs, quarters)
 
     def run_images(self, run_id: str) -> list[RunImage]:
         """What came of each image of a run, ordered by the bytes of their names; empty where that is not known any more."""

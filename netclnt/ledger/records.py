@@ -98,9 +98,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class OldPlace:
-    """A place that an image has moved from: in the root with the marker ``root`` (``""`` the main one) lies version ``number`` with
-    this ``manifest``. ``look`` is a digest of how it looked when it was recorded; ``keep`` says that it is to be kept as an old
-    version, once it still looks so, and not to be removed."""
+    """A place that an image has moved from: in the root with the marker ``root`` (``""`` the main one) lies version ``number``
+    with this ``manifest``. ``look`` is a digest of how it looked when it was recorded; ``keep`` says that it is to be kept as an
+    old version, once it still looks so, and not to be removed."""
 
     name: str
     root: str

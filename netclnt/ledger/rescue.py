@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netclnt.errors import NetclntError, StorageFailed
 from netclnt.ledger.ledger import Ledger
-from netclnt.ledger.records import Quarantine
+from netclnt.ledger.records import Quarantine, Run
 
 _NEW = ".new"
 _JOURNAL = "-journal"
@@ -26,6 +26,8 @@ class Rescued:
     marker: str | None = None
     quarantined: list[Quarantine] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    fetched: list[tuple[str, int]] = field(default_factory=list)
 
 
 def rescue(path: Path) -> Rescued:
@@ -40,6 +42,10 @@ def rescue(path: Path) -> Rescued:
             found.quarantined = ledger.quarantined()
         with suppress(NetclntError):
             found.roots = ledger.places.roots()
+        with suppress(NetclntError):
+            found.runs = [run for run in reversed(ledger.runs()) if run.code is not None]
+        with suppress(NetclntError):
+            found.fetched = ledger.fetched_quarters()
     return found
 
 
@@ -67,6 +73,7 @@ def replace_damaged(path: Path, rescued: Rescued, *, date: str) -> Path:
             ledger.quarantine(entry)
         for marker, place in rescued.roots.items():
             ledger.places.remember_root(marker, place)
+        ledger.take_over_runs(rescued.runs, rescued.fetched)
     with _reported(path):
         with suppress(FileNotFoundError):
             Path(f"{path}{_JOURNAL}").rename(f"{aside}{_JOURNAL}")

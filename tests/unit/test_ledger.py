@@ -15,6 +15,7 @@ import pytest
 
 from netclnt.errors import Incompatible, LedgerBusy, LedgerDamaged, LedgerForeign, LedgerLinked, NetclntError, StorageFailed
 from netclnt.ledger import Applied, Held, Kept, Ledger, Quarantine, Run, RunImage, history, schema
+from netclnt.ledger.rescue import replace_damaged, rescue
 from netclnt.model import Kind
 from netclnt.protocols import Facts
 
@@ -203,6 +204,27 @@ def test_L9_runs_of_the_release_before_are_read_and_go_on(tmp_path: Path, monkey
         assert not book.start_run("r2", "netclnt sync", "2026-11-23T01:02:03Z")
         book.end_run("r1", ended="2026-11-23T01:02:04Z", code=0, bytes_fetched=7)
         assert [(run.run_id, run.bytes_fetched) for run in book.runs()] == [("r2", 0), ("r1", 7)]
+
+
+def test_I1_a_quota_and_the_history_outlive_a_damaged_ledger(tmp_path: Path) -> None:
+    at = "2026-11-23T01:02:03Z"
+    with Ledger(tmp_path / "l") as book:
+        run_once(book, "r1", bytes_fetched=10, images=[RunImage("a", "updated")])
+        run_once(book, "r2", bytes_fetched=5)
+        book.record(FILE, FACTS)
+        book.start_run("r3", "netclnt sync", at)
+        ended = book.runs()[1:]
+    with closing(sqlite3.connect(tmp_path / "l")) as raw:
+        raw.execute("UPDATE held SET number = 4")
+        raw.commit()
+    replace_damaged(tmp_path / "l", rescue(tmp_path / "l"), date="2026-11-23")
+    with Ledger(tmp_path / "l") as book:
+        assert book.rebuilding()
+        assert book.runs() == ended
+        assert book.fetched(since=at, until=at) == 15
+        assert book.start_run("r3", "netclnt sync", at)  # the run that met the damage goes on with the new one
+        book.end_run("r3", ended=at, code=0, bytes_fetched=7)
+        assert book.fetched(since=at, until=at) == 22
 
 
 def test_a_run_is_told_whether_the_one_before_it_ended() -> None:
