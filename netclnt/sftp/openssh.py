@@ -29,7 +29,7 @@ from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
 from netclnt.sftp.algorithms import HOST_KEYS
 from netclnt.sftp.identity import Login
-from netclnt.sftp.transport import WHAT
+from netclnt.sftp.transport import EXPIRED, WHAT
 
 _PIPE = 1024 * 1024
 _LINE = 4096
@@ -63,7 +63,7 @@ _BAD_KEY = re.compile(r'Load key "[^"]*": (?P<cause>.*)')
 _KEY_ACCEPTED = re.compile(r"debug1: Server accepts key: ")
 _UNKNOWN = re.compile(r"No \S+ host key is known for|Host key verification failed")
 _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|REVOKED HOST KEY|[Hh]ost key .* revoked")
-_REFUSED = re.compile(r"Permission denied|Too many authentication failures|Password change required|Your password has expired")
+_REFUSED = re.compile(r"Permission denied|Too many authentication failures")
 _ALGORITHMS = re.compile(r"Unable to negotiate with|no matching|Protocol major versions differ|Invalid key length")
 _NO_SUBSYSTEM = re.compile(r"subsystem request failed")
 _OPTION = re.compile(r"Bad configuration option: *(.*)|Bad SSH2 cipher spec '?([^'.]*)")
@@ -198,6 +198,8 @@ class OpensshTransport:
             return HostKeyUnknown(address=self._address, fingerprint=said.fingerprint, known_hosts=self._known_hosts())
         if said.find(_REFUSED):
             return self._login_failure(said)
+        if expired := said.find(EXPIRED):
+            return LoginRefused(what=WHAT, address=self._address, user=self._parent.user or "", cause=expired[0])
         if said.find(_NO_SUBSYSTEM):
             return Incompatible(what="SFTP server", found="no sftp subsystem", supported="SFTP version 3")
         return Unreachable(what=WHAT, address=self._address, cause=last)

@@ -31,7 +31,7 @@ from netclnt.sftp.hostkeys import Verdict
 from netclnt.sftp.identity import Login
 from netclnt.sftp.packets import Packets
 from netclnt.sftp.shown import ShownKey
-from netclnt.sftp.transport import WHAT
+from netclnt.sftp.transport import EXPIRED, WHAT
 
 _WINDOW = 32 * 1024 * 1024
 _PACKET = 128 * 1024
@@ -55,6 +55,7 @@ class ParamikoTransport:
         self._login = login
         self._timeout = timeout
         self._closed = False
+        self._heard = False
         self._socket: socket.socket | None = None
         self._ssh: paramiko.Transport | None = None
         self._channel: paramiko.Channel | None = None
@@ -94,7 +95,10 @@ class ParamikoTransport:
             raise self._broken(_text(error)) from error
         if not data:
             saved = self._ssh.get_exception() if self._ssh is not None else None
+            if not self._heard and (expired := EXPIRED.search(self._banner())):
+                raise LoginRefused(what=WHAT, address=self._address, user=self._user(), cause=expired[0].strip())
             raise self._broken(_text(saved) if saved is not None else "the server closed the connection")
+        self._heard = True
         return data.parts
 
     def close(self) -> None:
@@ -174,7 +178,7 @@ class ParamikoTransport:
                 raise HostKeyChanged(address=self._address, fingerprint=fingerprint, known_hosts=known_hosts)
 
     def _log_in(self, ssh: paramiko.Transport) -> None:
-        user = self._parent.user or identity.local_user()
+        user = self._user()
         cause = "no key to offer: no identity file, no agent, no default key"
         with self._refusals():
             for key in self._keys():
@@ -229,6 +233,14 @@ class ParamikoTransport:
             raise Incompatible(what="SSH server", found=_text(error), supported="current algorithms of OpenSSH") from error
         except _FOREIGN as error:
             raise self._unreachable(_text(error)) from error
+
+    def _user(self) -> str:
+        return self._parent.user or identity.local_user()
+
+    def _banner(self) -> str:
+        """What the server said to people before it let this one in."""
+        said = self._ssh.get_banner() if self._ssh is not None else None
+        return said.decode("utf-8", "replace") if said else ""
 
     def _unreachable(self, cause: str) -> NetclntError:
         return Unreachable(what=WHAT, address=self._address, cause=cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,9 @@ from netclnt.model import Bytes
 
 WHAT = "store"
 """How errors name the other end of this edge."""
+
+EXPIRED = re.compile(r".*(?:required to change your password|password (?:change required|(?:has|is) expired)).*", re.IGNORECASE)
+"""A line by which a server tells that it lets an account in for nothing but a new password: PAM's words, and OpenSSH's."""
 
 
 class Transport(Protocol):
