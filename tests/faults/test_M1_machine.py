@@ -2,6 +2,7 @@
 
 The oracle: what is live is byte for byte some published version; what the admin put there is untouched; the ledger claims nothing
 that the root lacks; and one fault-free run more brings the slave to the master's offer, after which a further one does nothing.
+The store has all that is offered, whatever gc took away.
 """
 
 import random
@@ -9,24 +10,38 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from netclnt.checkstore import check_store
 from netclnt.errors import ExitCode, NetclntError, StorageFailed
 from netclnt.events import Event, ImageDone, Progressed
+from netclnt.gc import gc
 from netclnt.ledger import Ledger
 from netclnt.look import has_content
 from netclnt.memory.source import Corruption, MemorySource
 from netclnt.offering import retire
+from netclnt.pack import HEADER
 from netclnt.prune import prune
 from netclnt.publish import read_entries
+from netclnt.selection import Selection
+from netclnt.subset import WHOLE
+from netclnt.survey import Policy
 from tests.support.world import World
+
+pytestmark = pytest.mark.timeout(3600)
 
 NAMES = st.sampled_from(["debian", "os/tree", "os/other"])
 SEEDS = st.integers(0, 5)
 SIZES = st.sampled_from([0, 1, 5_000, 70_000, 400_000, 1_500_000])
 ADMINS_FILE = b"the admin's own"
+AT = "2026-11-23T00:00:00Z"
+DAY = 86400.0
+PACK_HEADER = HEADER.size
+MANIFESTS_BYTES = 100_000
+"""More than any catalog and manifest here takes, and less than the content of an image that is worth the name."""
 
 
 class Killed(BaseException):
@@ -44,6 +59,9 @@ class Machine(RuleBasedStateMachine):
         self.world = World(self.directory, store_catalog=store_catalog)
         self.world.root.put_file("admin/notes.txt", ADMINS_FILE)
         self.published = {}
+        self.entries = {}
+        self.clock = 0.0
+        self.lost = set()
         self.offered = {}
         self.sources = {}
         self.damaged = set()
@@ -61,10 +79,15 @@ class Machine(RuleBasedStateMachine):
         if moved:
             data = data[size // 3 :] + noise(99, 50_000) + data[: size // 3]
         files = {"a/data": data, "b": noise(seed + 1, 1000), "empty": b""} if name == "os/tree" else data
-        version = self.world.publish(name, files).version
-        self.published.setdefault(name, set()).add(version.manifest)
-        self.offered[name] = version
+        self.put(name, files)
+
+    def put(self, name, files):
+        done = self.world.publish(name, files)
+        self.published.setdefault(name, set()).add(done.version.manifest)
+        self.entries[done.version.manifest] = read_entries(self.world.store, done.version)
+        self.offered[name] = done.version
         self.sources[name] = files
+        return done
 
     @rule(name=NAMES)
     def publish_again(self, name):
@@ -78,7 +101,62 @@ class Machine(RuleBasedStateMachine):
     def retire(self, name):
         """What is offered is called back: slaves keep what they hold, until something is published again."""
         if self.offered.pop(name, None) is not None:
-            retire(self.world.master(), name, None, at="2026-11-23T00:00:00Z")
+            retire(self.world.master(), name, None, at=AT)
+
+    @rule(name=st.sampled_from([("debian", "os/other"), ("os/other", "debian")]))
+    def rename(self, name):
+        """Called back under one name, and published under another: nothing is stored, and nothing fetched, a second time."""
+        old, new = name
+        if old not in self.offered:
+            return
+        version, files = self.offered[old], self.sources[old]
+        self.retire(old)
+        assert self.put(new, files).bytes_new == 0 or self.lost
+        held = self.world.ledger.get(old)
+        if held is None or held.damaged or old in self.damaged or held.manifest != version.manifest:
+            self.sync()
+            return
+        assert self.world.sync(Selection((new,)), adopt=True).exit_code is ExitCode.OK
+        assert self.world.summary.bytes_fetched < MANIFESTS_BYTES
+        assert self.world.live(new) == files
+
+    @rule(days=st.sampled_from([0, 1, 40]), keep=st.integers(1, 3))
+    def gc(self, days, keep):
+        """It gives back what no version needs, and of what is offered nothing."""
+        self.clock += days * DAY
+        policy = Policy(keep=keep, grace=30 * DAY, now=self.clock, at=AT)
+        gc(self.world.master(), policy, observer=self.world.events.append)
+        standing = {each.manifest for each in self.world.catalog.published(after=0, until=1 << 60)}
+        assert standing >= {version.manifest for version in self.offered.values()}
+
+    @rule()
+    def verify_the_store(self):
+        assert self.damaged_versions() <= self.lost
+
+    @rule(where=st.floats(0, 1), which=st.integers(0, 50))
+    def damage_the_store(self, where, which):
+        """A flipped bit in a pack: it is never shown, ``verify --store`` names whoever needs it, and publishing again heals."""
+        packs = sorted(path for path in self.world.store.files if path.startswith("packs/"))
+        if not packs:
+            return
+        path = packs[which % len(packs)]
+        data = bytearray(self.world.store.files[path])
+        data[PACK_HEADER + int(where * (len(data) - PACK_HEADER - 1))] ^= 0x10
+        self.world.store.files[path] = bytes(data)
+        self.new_line()
+        self.faulty_sync()
+        self.lost |= self.damaged_versions()
+        for name in self.offered:
+            assert not self.world.publish(name, self.sources[name]).new
+        self.new_line()
+        left = self.damaged_versions()
+        assert not left & {(name, version.number) for name, version in self.offered.items()}
+        assert left <= self.lost
+        self.lost = left
+
+    def damaged_versions(self):
+        verdicts = check_store(self.world.master(), subset=WHOLE, observer=self.world.events.append)
+        return {(each.name, each.version) for each in verdicts if each.damage}
 
     # --- faults
 
@@ -177,8 +255,7 @@ class Machine(RuleBasedStateMachine):
         for name, manifests in self.published.items():
             if name in self.damaged or self.world.root.type(name) == "absent":
                 continue
-            versions = [each for each in self.world.catalog.published(after=0, until=1 << 60) if each.manifest in manifests]
-            assert any(has_content(self.world.root, name, read_entries(self.world.store, each)) for each in versions)
+            assert any(has_content(self.world.root, name, self.entries[manifest]) for manifest in manifests)
 
     @invariant()
     def the_ledger_claims_nothing_that_is_not_there(self):
@@ -186,10 +263,7 @@ class Machine(RuleBasedStateMachine):
             return
         for held in self.world.ledger.held():
             if held.name not in self.damaged and not held.damaged:
-                version = next(
-                    each for each in self.world.catalog.published(after=0, until=1 << 60) if each.manifest == held.manifest
-                )
-                assert has_content(self.world.root, held.name, read_entries(self.world.store, version))
+                assert has_content(self.world.root, held.name, self.entries[held.manifest])
 
     @invariant()
     def the_admins_files_are_untouched(self):
@@ -198,4 +272,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(stateful_step_count=15, deadline=None, max_examples=max(20, settings.default.max_examples // 2))
