@@ -140,6 +140,7 @@ def test_it_keeps_a_slave_up_to_date(make_site: MakeSite) -> None:
         assert service.end() == 143
 
 
+@pytest.mark.slow
 def test_L10_SIGUSR1_tells_the_next_start_and_the_last_result(make_site: MakeSite) -> None:
     site = make_site("store")
     with served(site, *LATER) as service:
@@ -232,6 +233,7 @@ def test_SIGHUP_with_a_broken_config_keeps_the_one_before(make_site: MakeSite) -
         service.end()
 
 
+@pytest.mark.slow
 def test_a_supervisor_hears_of_every_state(make_site: MakeSite, tmp_path: Path) -> None:
     site = make_site("store")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

@@ -74,7 +74,11 @@ def command(
     files = files_of(session, wanted, job)
     if dry_run:
         _show(session, files)
-        return
+    else:
+        _write(session, wanted, files, force=force)
+
+
+def _write(session: Session, wanted: Wanted, files: list[Put], *, force: bool) -> None:
     if not force or any(put.path.is_symlink() for put in files):
         refuse_changed(files, wanted)
     for put in files:
