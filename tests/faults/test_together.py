@@ -66,6 +66,9 @@ COMMANDS = (
     ("show image", (0,)),
     ("sync --dry-run", (0,)),
     ("show image --remote", (0,)),
+    ("prune", (0, 10)),
+    ("prune --keep 0", (0, 10)),
+    ("prune --dry-run", (0,)),
 )
 
 
