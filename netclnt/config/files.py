@@ -33,7 +33,8 @@ Tables = Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``where`` is a key as ``slave.keep``, a variable or a flag; its ``text`` continues that. ``file`` is that it stands in."""
+    """``where`` is a key as ``slave.keep``, a variable or a flag, empty for a whole file; its ``text`` continues that. ``file``
+    is the one it stands in."""
 
     where: str
     text: str
@@ -46,7 +47,8 @@ class Problem:
     @property
     def pair(self) -> tuple[str, str]:
         """As :class:`~netclnt.errors.ConfigInvalid` has it."""
-        return (f"{self.file.place(self.where)} {self.where}" if self.file and self.file.name else self.where), self.text
+        place = self.file.place(self.where) if self.file else ""
+        return f"{place} {self.where}".strip(), self.text
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class ConfigFile:
         try:
             return cls(path, name, text, tomllib.loads(text))
         except (ValueError, RecursionError) as error:  # tomllib's own, and what a number or a nesting without end makes of it
-            return cls(path, name, text, unusable=str(error))
+            return cls(path, name, text, unusable=f"is no TOML: {error}")
 
     @cached_property
     def tables(self) -> dict[str, dict[str, object]]:
@@ -89,7 +91,7 @@ class ConfigFile:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the file, but for the keys of its tables."""
         if self.unusable:
-            return (Problem("TOML", self.unusable, self),)
+            return (Problem("", self.unusable, self),)
         return tuple(Problem(where, text, self) for where, text in _problems(self.document))
 
     @cached_property
@@ -104,7 +106,7 @@ class ConfigFile:
         return self._lines.get(tuple(where.split(".")))
 
     def place(self, where: str) -> str:
-        line = self.line(where)
+        line = self.line(where) if self.name else None
         return self.name if line is None else f"{self.name}:{line}"
 
 

@@ -147,7 +147,7 @@ def test_L6_all_that_is_wrong_anywhere_is_told_at_once(home, capsys, monkeypatch
         [f"{conf}/10.toml:3", "slave.thraeds"],
         [f"{conf}/10.toml:4", "mastr"],
         [f"{conf}/20.toml:4", "profile.day.slave.keep"],
-        [f"{conf}/30.toml:1", "TOML"],
+        [f"{conf}/30.toml:1", ""],
         ["", "NETCLNT_BWLIMT"],
         ["", "NETCLNT_TIMEOUT"],
         ["", "slave.state"],

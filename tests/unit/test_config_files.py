@@ -139,7 +139,7 @@ def test_the_roles_and_profiles_are_those_of_all_files():
         ("[profile.night]\nslave = 1", "config.toml:2 profile.night.slave", "must be a table"),
         ('[profile."a b".slave]', "config.toml:1 profile.a b", "letters, digits"),
         ("\n[profil.night.slave]", "config.toml:2 profil", "did you mean profile?"),
-        ("[slave]\nx = \ny = 1", "config.toml:2 TOML", "Invalid value"),
+        ("[slave]\nx = \ny = 1", "config.toml:2", "is no TOML: Invalid value"),
     ],
 )
 def test_L6_what_is_wrong_with_a_file_is_told_with_its_line(text, where, part):
