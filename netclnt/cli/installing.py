@@ -153,8 +153,8 @@ def next_commands(wanted: Wanted) -> list[str]:
 
 def others(files: list[Put], wanted: Wanted) -> list[Path]:
     """Other forms that are installed beside this one: one of them is enough."""
-    directory = files[0].path.parent
-    known = {"timer": directory / TIMER, "service": directory / SERVICE, "cron": _CRON / CRON}
+    units = _SYSTEM_UNITS if wanted.form == "cron" else files[0].path.parent
+    known = {"timer": units / TIMER, "service": units / SERVICE, "cron": _CRON / CRON}
     return [path for form, path in known.items() if form != wanted.form and not wanted.directory and path.exists()]
 
 

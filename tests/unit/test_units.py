@@ -299,6 +299,7 @@ def test_the_config_and_what_was_given_go_into_the_command(install: Install, tmp
     assert values(unit, "ReadWritePaths") == ["-/srv/images -/var/lib/netclnt"]
 
 
+@pytest.mark.slow
 def test_a_fleet_is_spread_where_nobody_said_otherwise(install: Install) -> None:
     assert SPREAD == 1800
     assert "RandomizedDelaySec=30m" in install("-n").out
@@ -306,6 +307,7 @@ def test_a_fleet_is_spread_where_nobody_said_otherwise(install: Install) -> None
     assert "--random-delay 1m" in install("-n", "--cron", NETCLNT_RANDOM_DELAY="60").out
 
 
+@pytest.mark.slow
 def test_a_timer_that_never_meets_a_window_is_warned_of(install: Install) -> None:
     windows = {"NETCLNT_WINDOW": "20:00-23:00"}
     assert "warning: No start of the schedule lies in a window" in install("-n", **windows).err
@@ -342,6 +344,38 @@ def test_a_host_without_systemd_is_told_of_cron(form: str, install: Install) -> 
     assert refused.code == 2
     assert "not run by systemd" in refused.err
     assert "netclnt service install --cron" in refused.err
+
+
+PLACES = [Path("/etc/systemd/system"), Path("/etc/cron.d")]
+
+AS_ON_A_HOST_WITH_SYSTEMD = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/system
+mount --bind "$0/systemd" /etc/systemd/system && mount --bind "$0/cron" /etc/cron.d && exec "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not all(path.is_dir() for path in PLACES),
+    reason="a mount namespace needs root, and this test directories of systemd and cron",
+)
+def test_it_writes_where_systemd_and_cron_look_and_says_what_to_type(install: Install, tmp_path: Path) -> None:
+    for name in ("systemd", "cron"):
+        (tmp_path / name).mkdir()
+    inside = ("unshare", "--mount", "--propagation", "private", "sh", "-c", AS_ON_A_HOST_WITH_SYSTEMD, str(tmp_path))
+    timer = install("--timer", directory=None, before=inside)
+    assert timer.rows[1] == ["written", "/etc/systemd/system/netclnt-sync.timer"]
+    assert timer.err.splitlines() == ["next: systemctl daemon-reload", "systemctl enable --now netclnt-sync.timer"]
+    cron = install("--cron", directory=None, before=inside)
+    assert cron.rows == [["written", "/etc/cron.d/netclnt"]]
+    assert cron.err == "/etc/systemd/system/netclnt-sync.timer is there, too: one of them is enough\n"
+    service = install("--service", directory=None, before=inside)
+    assert "systemctl enable --now netclnt.service" in service.err
+    assert service.err.count("is there, too") == 2
+    user = install("--timer", "--user", directory=None, before=inside)
+    assert user.rows[1] == ["written", f"{tmp_path}/.config/systemd/user/netclnt-sync.timer"]
+    assert "systemctl --user enable --now netclnt-sync.timer" in user.err
+    assert "loginctl enable-linger" in user.err
 
 
 def test_the_crontab_of_an_account_is_only_shown(install: Install) -> None:
