@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from netclnt.cli import edges
+from netclnt.cli.patience import patiently
 from netclnt.cli.session import Session
 from netclnt.config import SlaveConfig
 from netclnt.errors import LedgerDamaged, RootNotMounted
@@ -38,7 +40,11 @@ def _mend(config: SlaveConfig, session: Session, error: LedgerDamaged) -> None:
         if root.marker is None:
             raise RootNotMounted(path=root.path) from error
         rescued.marker = root.marker
-        with root.lock(session.holder):  # further roots are used by nobody who does not hold this one
-            aside = replace_damaged(path, rescued, date=session.started[:19].replace(":", ""))
+
+        def replace() -> Path:
+            with root.lock(session.holder):  # further roots are used by nobody who does not hold this one
+                return replace_damaged(path, rescued, date=session.started[:19].replace(":", ""))
+
+        aside = patiently(session, config.lock_timeout, replace)
     text = f"The ledger was damaged ({error.cause}) and lies at {aside} now; what is in {config.root} is hashed."
     session.observe(Warned("ledger-damaged", text))

@@ -10,11 +10,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from netclnt.files.root import open_root
 from netclnt.ledger import Ledger, schema
 from tests.support.amount import amount
 from tests.support.images import content
@@ -136,6 +137,19 @@ def test_I1_what_no_version_ever_was_is_not_recognized(site: Site) -> None:
     assert run.code == 9
     assert [(error["image"], error["cause"]) for error in run.of("error")] == [("image", "ForeignFile")]
     assert (site.root / "image").read_bytes() == b"the admin's own by now"
+
+
+def test_H2_I1_a_damaged_ledger_waits_for_the_lock_as_a_sound_one_does(site: Site, request: pytest.FixtureRequest) -> None:
+    ledger_of(site).write_bytes(b"garbage" * 5000)
+    with oracle(site, request) as watch:
+        with open_root(site.root, marker=None) as root, ExitStack() as held:
+            held.enter_context(root.lock("the test"))
+            assert watch.sync().code == 10
+            waiting = watch.start("slave", "--json", "sync", "--lock-timeout", "60")
+            while "the test" not in Path(f"/proc/self/fd/{waiting.out.fileno()}").read_text():
+                assert waiting.process.poll() is None
+            held.close()
+        assert waiting.wait().code == 0
 
 
 def test_I1_C18_with_a_damaged_ledger_too_a_root_that_is_not_mounted_is_not_refilled(site: Site) -> None:

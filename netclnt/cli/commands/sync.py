@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
 from netclnt.cli.errors import explain
 from netclnt.cli.hooked import hooks_of
 from netclnt.cli.mending import mending
+from netclnt.cli.patience import patiently
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.record import Recorded
 from netclnt.cli.session import Session
@@ -23,14 +23,12 @@ from netclnt.cli.show import Column, Record
 from netclnt.cli.surroundings import surroundings
 from netclnt.config import SlaveConfig
 from netclnt.costs import expect
-from netclnt.errors import ExitCode, Locked
-from netclnt.events import Changed, Event, Planned, Waiting
+from netclnt.errors import ExitCode
+from netclnt.events import Changed, Event, Planned
 from netclnt.result import Result
 from netclnt.selection import Selection
 from netclnt.slave import Slave
 from netclnt.sync import forecast, sync
-
-_LOCK_WAIT_SECONDS = 0.5
 
 PLAN_COLUMNS = (
     Column("action", "action"),
@@ -122,7 +120,10 @@ def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode
             recorded.begin()
             run.begin()
 
-        result = _patiently(run, lambda: sync(slave, selection, observer=recorded.observe, begun=begin))
+        def bring() -> Result:
+            return sync(slave, selection, observer=recorded.observe, begun=begin)
+
+        result = patiently(run.session, run.config.lock_timeout, bring)
         if selection and not result.problems:
             refuse_nothing(selection, sum(held in selection for held in slave.ledger.held()))
         told = explain(result.paused) if result.paused else None
@@ -165,20 +166,3 @@ def _plan_record(change: Changed, plan: Planned) -> Record:
         "blocks_missing": plan.blocks_missing,
         "seconds": plan.seconds,
     }
-
-
-def _patiently(run: Run, work: Callable[[], Result]) -> Result:
-    """Work, and while another run holds the root try again for as long as the config says."""
-    patience = run.config.lock_timeout
-    until = time.monotonic() + patience
-    told = False
-    while True:
-        try:
-            return work()
-        except Locked as error:
-            if time.monotonic() >= until:
-                raise
-            if not told:
-                run.session.observe(Waiting("lock", patience, f"{error.path} is in use by {error.holder or 'another run'}"))
-            told = True
-        time.sleep(_LOCK_WAIT_SECONDS)
