@@ -232,13 +232,17 @@ FAULTS = [
     *("sync --catalog odbc:DRIVER={SQLite3};PWD=secret", "status --max-age 0s", "status --max-age never", "status --warn-age 1h"),
     *("status --nagios", "history --since never", "history --limit -1", "verify --subset 9/7", "verify --store --repair"),
     *("promote z", "retire z", "gc", "publish /nowhere", "list --config /nowhere/c.toml", "doctor --probe never"),
-    *("prune --keep -1", "diff --max-retire 1000", "sync --host-key SHA256:no", "init slave", "trust-host SHA256:AAAA"),
+    *(
+        "prune --keep -1",
+        "diff --max-retire 1000",
+        "sync --host-key SHA256:no",
+        "config show --no-such",
+        "trust-host SHA256:AAAA",
+    ),
 ]
 
 
 def test_L4_the_json_of_forty_faults(site: Site) -> None:
-    other = site.directory / "other"
-    other.mkdir()
     kinds = set()
     assert len(FAULTS) >= 30
     for words in FAULTS:
