@@ -191,10 +191,12 @@ def test_a_dry_run_tells_nights_disk_and_quota(site: Site) -> None:
 def started(site: Site, event: str, *flags: str):
     """A sync that has told so much."""
     process = site.start("slave", "--json", "sync", *flags)
+    told = []
     for line in process.stdout:
+        told.append(line)
         if f'"type":"{event}"' in line:
             return process
-    raise AssertionError(process.communicate())
+    raise AssertionError((told, process.communicate()))
 
 
 def test_SIGUSR2_takes_the_cap_away(site: Site) -> None:
@@ -226,7 +228,7 @@ def test_J3_at_the_hour_that_is_left_out_the_next_rate_counts(site: Site) -> Non
 
 @pytest.mark.slow
 def test_a_killed_run_counts_for_the_monthly_quota(site: Site) -> None:
-    site.publish(site.put("image", noise(12_000_000)))
+    site.publish(site.put("image", noise(30_000_000)))
     process = started(site, "plan", "--bwlimit", "1M")
     while not counted(site):
         assert process.poll() is None, process.communicate()
