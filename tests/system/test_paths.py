@@ -97,6 +97,20 @@ def test_a_root_that_is_mounted_elsewhere_now_is_the_same_root(site: Site, tmp_p
     assert paths(site)["tool"] == f"{elsewhere}/tool"
 
 
+def test_C18_a_new_disk_is_refused_until_it_is_accepted(site: Site, tmp_path: Path) -> None:
+    where = tmp_path / "software"
+    where.mkdir()
+    set_paths(site, ("kind:software", where))
+    site.sync()
+    shutil.rmtree(where)
+    where.mkdir()
+    assert site.slave("sync").code == 9
+    site.init_slave("--force")
+    run = site.sync()
+    assert (run.one("image")["image"], run.one("image")["bytes_fetched"] > 50_000) == ("tool", True)
+    assert site.sync().one("summary")["sftp_connections"] == 0
+
+
 def test_P8_roots_that_fall_together_are_refused_with_their_names(site: Site, tmp_path: Path) -> None:
     where = tmp_path / "software"
     for rules, words in (
