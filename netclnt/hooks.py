@@ -33,8 +33,11 @@ class Hook(StrEnum):
 LATER = 75
 """The exit code of a program that wants to be asked again later: EX_TEMPFAIL of sysexits(3)."""
 
+GRACE_SECONDS = 10.0
+
 HURRY_SECONDS = 1.5
 """What ``after`` may take where netclnt itself was told to end: it promises to be gone within five seconds."""
+_HURRIED_GRACE_SECONDS = 0.5
 
 _FINE = (ExitCode.OK, ExitCode.DIFF, ExitCode.PAUSED)
 _SIGPIPE = 141
@@ -62,12 +65,16 @@ class Hooks:
         """Whether there is anything to call."""
         return bool(self.commands.get(hook))
 
-    def call(self, hook: Hook, facts: Facts, observer: Observer, *, seconds: float | None = None) -> HookFailed | None:
-        """Call a hook's programs one after the other, up to the first that does not end with 0: that is returned."""
-        seconds = self.seconds if seconds is None else seconds
+    def call(self, hook: Hook, facts: Facts, observer: Observer, *, hurried: bool = False) -> HookFailed | None:
+        """Call a hook's programs one after the other, up to the first that does not end with 0: that is returned. ``hurried``
+        ones share a moment, all together."""
+        programs = self.commands.get(hook, ())
+        seconds, grace = self.seconds, GRACE_SECONDS
+        if hurried:
+            seconds, grace = HURRY_SECONDS / max(1, len(programs)), _HURRIED_GRACE_SECONDS
         told = {"hook": hook.value, **self.facts, **facts}
         image = str(facts.get("image", ""))
-        for argv in self.commands.get(hook, ()):
+        for argv in programs:
             program = PurePath(argv[0]).name
 
             def say(line: str, program: str = program) -> None:
@@ -75,7 +82,12 @@ class Hooks:
 
             observer(Hooked(hook.value, image, program, "started", seconds))
             ended = self.programs.run(
-                argv, environment={**self.environment, **_variables(told)}, stdin=_json(told), seconds=seconds, say=say
+                argv,
+                environment={**self.environment, **_variables(told)},
+                stdin=_json(told),
+                seconds=seconds,
+                grace=grace,
+                say=say,
             )
             observer(Hooked(hook.value, image, program, "ended", 0.0, ended.code))
             if ended.code != 0:
@@ -111,7 +123,7 @@ class Hooks:
         failures: list[HookFailed | None] = []
         if not fine and not told_to_end:
             failures.append(self.call(Hook.ON_ERROR, facts, observer))
-        failures.append(self.call(Hook.AFTER, facts, observer, seconds=HURRY_SECONDS if told_to_end else None))
+        failures.append(self.call(Hook.AFTER, facts, observer, hurried=told_to_end))
         for failure in failures:
             if failure and fine:
                 raise failure

@@ -17,9 +17,8 @@ from types import FrameType
 
 from netclnt.protocols import Ended
 
-_GRACE_SECONDS = 10.0
 _HURRY_SECONDS = 0.5
-"""As :data:`_GRACE_SECONDS`, where netclnt itself has been told to end."""
+"""Between SIGTERM and SIGKILL, where netclnt itself has been told to end."""
 _DEATH_SECONDS = 2.0
 """Whoever hangs in the kernel does not die even of SIGKILL, and is left behind."""
 
@@ -34,10 +33,7 @@ _SIGNALS: tuple[int, ...] = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signa
 
 
 class LocalPrograms:
-    """For the main thread, which hears of signals. ``grace`` is how many seconds a program has between SIGTERM and SIGKILL."""
-
-    def __init__(self, *, grace: float = _GRACE_SECONDS) -> None:
-        self._grace = grace
+    """For the main thread, which hears of signals."""
 
     def run(
         self,
@@ -46,6 +42,7 @@ class LocalPrograms:
         environment: Mapping[str, str],
         stdin: bytes,
         seconds: float,
+        grace: float,
         say: Callable[[str], None],
     ) -> Ended:
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # or else the kernel would keep the exit code to itself
@@ -54,7 +51,7 @@ class LocalPrograms:
         try:
             with _signals_held_back():
                 child = _start(argv, environment)
-            return _Talk(child, stdin, _Lines(say)).end(seconds, self._grace)
+            return _Talk(child, stdin, _Lines(say)).end(seconds, grace)
         except (OSError, ValueError) as error:
             if child is not None:
                 raise

@@ -458,10 +458,11 @@ class Programs(Protocol):
         environment: Mapping[str, str],
         stdin: bytes,
         seconds: float,
+        grace: float,
         say: Callable[[str], None],
     ) -> Ended:
         """Run one to its end, with exactly this environment and ``stdin`` on its standard input. What takes longer than
-        ``seconds`` is ended by SIGTERM and soon by SIGKILL, with all that it started in its session.
+        ``seconds`` is ended by SIGTERM, and ``grace`` seconds later by SIGKILL, with all that it started in its session.
 
         Each line that it writes, on either stream, is told to ``say`` (without its newline, of bounded length, and of bounded
         number; nothing that it writes blocks it). Whoever holds its streams open behind its end is not waited for. An exception

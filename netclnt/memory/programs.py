@@ -16,6 +16,7 @@ class Call:
     environment: Mapping[str, str]
     stdin: bytes
     seconds: float
+    grace: float
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class MemoryPrograms:
         environment: Mapping[str, str],
         stdin: bytes,
         seconds: float,
+        grace: float,
         say: Callable[[str], None],
     ) -> Ended:
-        call = Call(tuple(argv), dict(environment), stdin, seconds)
+        call = Call(tuple(argv), dict(environment), stdin, seconds, grace)
         self.calls.append(call)
         program = self.programs.get(argv[0])
         if program is None:

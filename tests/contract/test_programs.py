@@ -23,7 +23,9 @@ class Bench:
     said: list[str] = field(default_factory=list)
 
     def run(self, *argv: str, environment: Mapping[str, str] | None = None, stdin: bytes = b"", seconds: float = 60.0) -> Ended:
-        return self.programs.run(argv, environment=environment or {}, stdin=stdin, seconds=seconds, say=self.said.append)
+        return self.programs.run(
+            argv, environment=environment or {}, stdin=stdin, seconds=seconds, grace=1.0, say=self.said.append
+        )
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -44,7 +46,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
         path.chmod(0o755)
         return str(path)
 
-    return Bench(LocalPrograms(grace=1.0), write)
+    return Bench(LocalPrograms(), write)
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 255])
@@ -73,4 +75,4 @@ def test_what_the_listener_raises_passes(bench: Bench) -> None:
 
     program = bench.install(lines=("one",), seconds=600)
     with pytest.raises(KeyError, match="one"):
-        bench.programs.run([program], environment={}, stdin=b"", seconds=60, say=refuse)
+        bench.programs.run([program], environment={}, stdin=b"", seconds=60, grace=1.0, say=refuse)

@@ -212,7 +212,7 @@ def test_A4_SIGTERM_ends_a_run_in_its_hook_soon(hooked: Hooked, hook: str) -> No
     site = hooked.site
     pid = hooked.directory / "pid"
     text = f"trap '' TERM; echo $$ > {pid}.new; mv {pid}.new {pid}; while :; do sleep 1; done"
-    hooked.configure({hook: [str(hooked.script("hangs", text))]})
+    hooked.configure({hook: [str(hooked.script("hangs", text))], "after": [[str(hooked.script("hangs", text))], ["/bin/true"]]})
     site.publish(site.put("image", content("hooks", 200_000)))
     process = site.start("slave", "--json", "sync")
     while not pid.exists():

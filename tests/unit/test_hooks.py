@@ -404,7 +404,8 @@ def test_a_run_that_is_told_to_end_hurries_and_calls_no_on_error(desk: Desk) -> 
     with pytest.raises(Terminated):
         desk.sync(acts={"before_image": stop})
     assert desk.called == ["before", "before_image a", "after"]
-    assert desk.programs.calls[-1].seconds == HURRY_SECONDS
+    assert (desk.programs.calls[-1].seconds, desk.programs.calls[-1].grace) == (HURRY_SECONDS, 0.5)
+    assert {(call.seconds, call.grace) for call in desk.programs.calls[:-1]} == {(600.0, 10.0)}
     assert desk.environment("after")["NETCLNT_EXIT_CODE"] == "143"
     assert desk.sync().exit_code is ExitCode.OK
     assert desk.world.done[0].bytes_fetched == 0

@@ -33,8 +33,13 @@ def run(
     grace: float = 10.0,
 ) -> tuple[Ended, list[str]]:
     said: list[str] = []
-    ended = LocalPrograms(grace=grace).run(
-        [*PYTHON, script, *words], environment={"LANG": "C.UTF-8"}, stdin=stdin, seconds=seconds, say=say or said.append
+    ended = LocalPrograms().run(
+        [*PYTHON, script, *words],
+        environment={"LANG": "C.UTF-8"},
+        stdin=stdin,
+        seconds=seconds,
+        grace=grace,
+        say=say or said.append,
     )
     return ended, said
 
@@ -186,7 +191,7 @@ def test_input_longer_than_a_pipe_arrives_whole() -> None:
     ],
 )
 def test_what_cannot_be_started_is_told(argv: Sequence[str], problem: str) -> None:
-    ended = LocalPrograms().run(argv, environment={}, stdin=b"", seconds=LONG, say=print)
+    ended = LocalPrograms().run(argv, environment={}, stdin=b"", seconds=LONG, grace=1.0, say=print)
     assert ended == Ended(None, problem)
 
 
@@ -194,7 +199,7 @@ def test_what_is_no_program_is_told(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("no first line\n")
     script.chmod(0o755)
-    ended = LocalPrograms().run([str(script)], environment={}, stdin=b"", seconds=LONG, say=print)
+    ended = LocalPrograms().run([str(script)], environment={}, stdin=b"", seconds=LONG, grace=1.0, say=print)
     assert ended == Ended(None, "cannot be started: Exec format error")
 
 

@@ -16,7 +16,7 @@ from netclnt.cli.show import Column, Record
 from netclnt.cli.text import counted, human_bytes, human_seconds
 from netclnt.config import MasterConfig, SlaveConfig, duration
 from netclnt.errors import BadArgument, ConfigMissing, ExitCode, NetclntError
-from netclnt.ledger import Ledger, Run
+from netclnt.ledger import Run
 
 COLUMNS = (
     Column("name", "name"),
@@ -104,7 +104,7 @@ def _slave(config: SlaveConfig) -> Record:
         syncs = [run for run in ledger.runs() if run.command.split()[-1:] == ["sync"] and run.code != ExitCode.LOCKED]
         latest = syncs[0] if syncs else None
         told = next((run for run in syncs if run.code is not None), None)
-        deferred = _deferred(ledger, told)
+        deferred = [one.name for one in ledger.hooks.deferred()]
         roots = [config.root, *config.further_roots, *map(Path, ledger.places.roots().values())]
     last = next((run for run in syncs if run.code == ExitCode.OK), None)
     names = {
@@ -135,11 +135,6 @@ def _slave(config: SlaveConfig) -> Record:
         "last_run": latest.started if latest else None,
         "last_ended": run_result(told) if told else None,
     }
-
-
-def _deferred(ledger: Ledger, run: Run | None) -> list[str]:
-    """Images that a hook of the last run wanted to be shown later."""
-    return [one.image for one in ledger.run_images(run.run_id) if one.result == "deferred"] if run else []
 
 
 def _bytes_left(run: Run | None) -> int | None:
