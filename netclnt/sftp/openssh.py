@@ -243,7 +243,7 @@ class _Chatter:
         self._thread.join(_ENDING)
 
     def _collect(self) -> None:
-        with self._pipe as pipe:
+        with contextlib.suppress(OSError), self._pipe as pipe:  # what cannot be read tells nothing
             while raw := pipe.readline(_LINE):
                 line = "".join(c if c.isprintable() else " " for c in raw.decode("utf-8", "replace")).strip()
                 if match := _FINGERPRINT.match(line):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import io
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,7 +35,7 @@ from netclnt.errors import (
 from netclnt.events import Retried
 from netclnt.model import Range
 from netclnt.protocols import Source
-from netclnt.sftp import TRANSPORTS, open_source, paramiko, parse_parent
+from netclnt.sftp import TRANSPORTS, open_source, openssh, paramiko, parse_parent
 from netclnt.sftp.address import Parent
 from netclnt.sftp.identity import Login
 from netclnt.sftp.openssh import ssh_command
@@ -450,3 +453,17 @@ def test_ssh_is_told_only_what_it_cannot_misread(transport, tmp_path):
     with pytest.raises(BadArgument):
         ssh_command(parent, Login(known_hosts=tmp_path / 'a"b'), timeout=1)
     assert not re.search("password", " ".join(command), re.IGNORECASE)
+
+
+def test_C8_P9_what_ssh_says_can_be_unreadable(transport):
+    """An error of the pipe in the thread that collects it is nobody's to see."""
+    if transport == "paramiko":
+        pytest.skip("has no such pipe")
+
+    class Unreadable(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    said = openssh._Chatter(SimpleNamespace(stderr=Unreadable()))
+    said.end()
+    assert said.last == ""
