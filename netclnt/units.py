@@ -88,13 +88,14 @@ def cron_file(job: Job) -> str:
     who = "" if job.user else "root  "
     command = " ".join(_cron_word(word) for word in job.program)
     sync = f"{command} -q sync" + (f" --random-delay {_duration(job.spread)}" if job.spread else "")
+    spread = f", each machine at its own moment within {_duration(job.spread)}" if job.spread else ""
     lines = [
         f"# Written by `netclnt service install --cron`, for {job.config}.",
         "# Mail comes only with an error: -q is silent otherwise, also when another run holds the root.",
         *([] if job.user else ["MAILTO=root"]),
         "PATH=/usr/local/bin:/usr/bin:/bin",
         "",
-        f"# {str(job.schedule).capitalize()}" + (f", each machine at its own moment within {_duration(job.spread)}." if job.spread else "."),
+        f"# The schedule: {job.schedule}{spread}.",
         *(f"{when}  {who}{sync}" for when in _cron_times(job.schedule)),
         "",
         "# To read all images and compare, every Sunday:",
@@ -152,7 +153,7 @@ def _timer(job: Job) -> str:
             *_head("--timer", TIMER, job),
             "[Unit]",
             "Description=Bring the images of this slave up to date by a schedule",
-            *_blank("[Timer]", f"# {str(job.schedule).capitalize()}"),
+            *_blank("[Timer]", f"# The schedule: {job.schedule}."),
             *(f"OnCalendar={one}" for one in _calendar(job.schedule)),
             *(spread if job.spread else []),
             "AccuracySec=1s",

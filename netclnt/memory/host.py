@@ -48,7 +48,7 @@ class MemoryRun:
 
 
 class MemoryHost:
-    """:class:`netclnt.protocols.Host`. ``runs`` are those of the children, in turn; behind the last one, each is as MemoryRun()."""
+    """:class:`netclnt.protocols.Host`. ``runs`` are those of the children, in turn; behind the last, each is as MemoryRun()."""
 
     def __init__(self, now: float, *, runs: Iterable[MemoryRun] = ()) -> None:
         self._runs = iter(runs)

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,20 @@ def test_D3_a_dead_master_is_survived(slow_site: MakeSite, line: Proxy) -> None:
             pass
         service.end()
     assert digest(site.root / "image") == digest(image)
+
+
+@pytest.mark.slow
+def test_a_sync_that_met_no_window_goes_on_when_one_opens(make_site: MakeSite) -> None:
+    site = make_site("store")
+    site.publish(site.put("image", content("windowed", 100_000)))
+    shut = (datetime.now(UTC) + timedelta(days=3)).strftime("%a 00:00-01:00")  # not now, by the sync's clock
+    with served(site, "--schedule", "at 02:00 every 1 week on Tue", NETCLNT_WINDOW=shlex.quote(shut)) as service:
+        assert service.next("service", state="ended")["name"] == "PAUSED"
+        waiting = service.next("service", state="waiting")
+        assert waiting["reason"] == "window"
+        assert datetime.fromisoformat(waiting["at"]).strftime("%a %H:%M") == shut.partition("-")[0]
+        assert service.end() == 143
+    assert not (site.root / "image").exists()
 
 
 def test_SIGHUP_with_a_broken_config_keeps_the_one_before(make_site: MakeSite) -> None:
