@@ -187,9 +187,25 @@ def test_a_runs_record_names_every_field_of_the_ledger() -> None:
 
 
 STORE: dict[str, Any] = {
-    **{"name": "store", "role": "slave", "generation": 3, "images": 2, "size": 1000, "age": 3600.0, "note": ""},
-    **{"last": "2026-11-23T01:02:03Z", "result": "OK", "message": "", "last_run": "2026-11-23T01:00:00Z", "last_ended": "OK"},
-    **{"damaged": [], "quarantined": [], "deferred": [], "pinned": [], "images_left": 0, "bytes_left": 0, "nights_left": None},
+    "name": "store",
+    "role": "slave",
+    "generation": 3,
+    "images": 2,
+    "size": 1000,
+    "age": 3600.0,
+    "note": "",
+    "last": "2026-11-23T01:02:03Z",
+    "result": "OK",
+    "message": "",
+    "last_run": "2026-11-23T01:00:00Z",
+    "last_ended": "OK",
+    "damaged": [],
+    "quarantined": [],
+    "deferred": [],
+    "pinned": [],
+    "images_left": 0,
+    "bytes_left": 0,
+    "nights_left": None,
 }
 
 
