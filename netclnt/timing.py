@@ -24,9 +24,10 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FIRST_MONDAY = date(1970, 1, 5).toordinal()
 _DAYS_MAX, _WEEKS_MAX, _HOURS_MAX = 366, 52, 168
 
-_AT = re.compile(r"at (?P<times>[\d:, ]+) every (?:(?P<count>\d+) )?(?P<unit>day|week)s?(?: on (?P<days>[a-z, -]+))?", re.ASCII)
-_EVERY = re.compile(r"every (?:(?P<count>\d+) )?(?P<unit>minute|hour)s?", re.ASCII)
-_TIME = re.compile(r"(\d?\d):(\d\d)", re.ASCII)
+# Compiled when a schedule is read: most runs read none, and each of them would pay.
+_AT = r"at (?P<times>[\d:, ]+) every (?:(?P<count>\d+) )?(?P<unit>day|week)s?(?: on (?P<days>[a-z, -]+))?"
+_EVERY = r"every (?:(?P<count>\d+) )?(?P<unit>minute|hour)s?"
+_TIME = r"(\d?\d):(\d\d)"
 _FORMS = 'must be as "at 02:00 every 1 day", "at 02:00,14:00 every 1 day", "at 03:30 every 1 week on Sun" or "every 6 hours"'
 
 
@@ -97,11 +98,11 @@ Schedule = AtTimes | Interval
 def parse_schedule(text: str) -> Schedule:
     """Raises ValueError, whose text continues the name of what was to be a schedule ("must be …")."""
     words = " ".join(text.lower().split())
-    if match := _EVERY.fullmatch(words):
+    if match := re.fullmatch(_EVERY, words, re.ASCII):
         hours = match["unit"] == "hour"
         count = _count(match, f"{match['unit']}s", _HOURS_MAX if hours else _HOURS_MAX * 60)
         return Interval(count * 60 if hours else count)
-    match = _AT.fullmatch(words)
+    match = re.fullmatch(_AT, words, re.ASCII)
     if not match:
         raise ValueError(_FORMS)
     times = tuple(sorted({_minutes(one) for one in match["times"].split(",")}))
@@ -127,7 +128,7 @@ def _count(match: re.Match[str], unit: str, most: int) -> int:
 
 
 def _minutes(text: str) -> int:
-    match = _TIME.fullmatch(text.strip())
+    match = re.fullmatch(_TIME, text.strip(), re.ASCII)
     if not match or int(match[1]) > 23 or int(match[2]) > 59:
         raise ValueError(f'must have times from 00:00 to 23:59, not "{text.strip()}"')
     return int(match[1]) * 60 + int(match[2])
