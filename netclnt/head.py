@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from netclnt.errors import Damaged, Incompatible
 from netclnt.model import HEAD_BYTES_MAX, CatalogState, check_hex, check_range
+from netclnt.rows import SCHEMA_VERSION
 
 HEAD_PATH = "HEAD"
 HEAD_FILE_MAX = 4096
@@ -42,6 +43,14 @@ def encode_store_head(head: StoreHead) -> bytes:
     )
     text = "".join(f"{line}\n" for line in (_FIRST, *(f"{key} {value}" for key, value in zip(_KEYS, values, strict=False))))
     return f"{text}sha256 {hashlib.sha256(text.encode()).hexdigest()}\n".encode()
+
+
+def decode_offered_head(data: bytes) -> StoreHead:
+    """As :func:`decode_store_head`, for a slave. Raises Incompatible where the catalog is for later readers than this program."""
+    head = decode_store_head(data)
+    if head.state.min_reader > SCHEMA_VERSION:
+        raise Incompatible("catalog schema", f"for readers of version {head.state.min_reader}", str(SCHEMA_VERSION))
+    return head
 
 
 def decode_store_head(data: bytes) -> StoreHead:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from netclnt.errors import Damaged, Incompatible, Locked, TrustError
-from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
+from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_offered_head
 from netclnt.localmanifests import Manifests
 from netclnt.model import CatalogState, HeldVersion, Refused, Report, Version
 from netclnt.protocols import CatalogReader, Root, Source
-from netclnt.rows import SCHEMA_VERSION
 
 _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -45,9 +44,7 @@ class StoreCatalog:
     """No statement is ever sent to a master."""
 
     def state(self) -> CatalogState:
-        head = decode_store_head(self._source.read_file(HEAD_PATH, limit=HEAD_FILE_MAX))
-        if head.state.min_reader > SCHEMA_VERSION:
-            raise Incompatible("catalog schema", f"for readers of version {head.state.min_reader}", str(SCHEMA_VERSION))
+        head = decode_offered_head(self._source.read_file(HEAD_PATH, limit=HEAD_FILE_MAX))
         if self._head is None or head.toc != self._head.toc:
             self.close()
         self._head = head

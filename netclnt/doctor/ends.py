@@ -21,7 +21,7 @@ from netclnt.errors import (
     NetclntError,
     Unreachable,
 )
-from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_store_head
+from netclnt.head import HEAD_FILE_MAX, HEAD_PATH, StoreHead, decode_offered_head
 from netclnt.model import CatalogState, Refused
 from netclnt.offer import IMAGES_MAX
 from netclnt.protocols import CatalogReader, Source
@@ -55,10 +55,7 @@ CATALOG_STAGES = (
 
 def read_head(source: Source) -> StoreHead:
     """Raises also Incompatible where the store's schema is too new for this program."""
-    head = decode_store_head(source.read_file(HEAD_PATH, limit=HEAD_FILE_MAX))
-    if head.state.min_reader > SCHEMA_VERSION:
-        raise Incompatible(what="catalog schema", found=str(head.state.min_reader), supported=str(SCHEMA_VERSION))
-    return head
+    return decode_offered_head(source.read_file(HEAD_PATH, limit=HEAD_FILE_MAX))
 
 
 def store_checks(head: Asked[StoreHead]) -> Iterator[Check]:
