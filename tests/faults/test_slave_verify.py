@@ -155,12 +155,12 @@ def test_H7_what_is_shown_and_not_yet_recorded_is_no_damage(world: World, monkey
     real = Ledger.record
     seen: list[dict[str, str]] = []
 
-    def record(ledger: Ledger, held: object, facts: object) -> None:
+    def record(ledger: Ledger, held: object, facts: object, **places: object) -> None:
         world.events.clear()
         found = list(verify(world.slave(), Selection(), observer=world.events.append))
         assert not any(verdict.damage for verdict in found)
         seen.append(results(world))
-        real(ledger, held, facts)
+        real(ledger, held, facts, **places)
 
     monkeypatch.setattr(Ledger, "record", record)
     assert sync(world.slave(), None, observer=ignore).exit_code is ExitCode.OK
