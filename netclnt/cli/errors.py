@@ -183,7 +183,7 @@ def _line_paused(error: e.LinePaused) -> Words:
 
 def _hook_failed(error: e.HookFailed) -> Words:
     about = f" for {safe(error.image)}" if error.image else ""
-    sentence = f"The hook {error.hook}{about} failed: {safe(error.program)} {safe(error.cause)}{_said(error.said)}."
+    sentence = f"The hook {safe(error.hook)}{about} failed: {safe(error.program)} {safe(error.cause)}{_said(error.said)}."
     if error.hook == "after_image":
         return sentence, "the image is shown; the next sync calls the hook again"
     if error.code is None and error.cause.startswith("cannot"):

@@ -31,6 +31,8 @@ def example(kind):
             "str": NASTY,
             "int": 13,
             "float": 30.0,
+            "int | None": 13,
+            "tuple[str, ...]": (NASTY, NASTY),
             "tuple[tuple[str, str], ...]": ((NASTY, NASTY), ("slave.keep", "is wrong")),
         }[field.type]
     return kind(**values)
