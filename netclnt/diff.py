@@ -79,8 +79,9 @@ def diff(
     """All changes inside the selection: configurations last, otherwise by name.
 
     ``offered`` names clash with none another; ``refused`` are names that are offered, too, in versions that cannot be taken: they
-    stay as they are. ``moves`` are directories by the names of the held images that belong there and lie elsewhere. ``is_foreign``
-    says whether something that the ledger does not know lies at the place where an image belongs. Raises BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is held inside the selection.
+    stay as they are. ``moves`` are directories by the names of the held images that belong there and lie elsewhere.
+    ``is_foreign`` says whether something that the ledger does not know lies at the place where an image belongs. Raises
+    BrakeApplied for an offer that lacks more than ``max_retire`` percent of what is held inside the selection.
     """
     known = {image.name: image for image in held}
     names = {version.name for version in offered}.union(refused)

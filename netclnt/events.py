@@ -59,8 +59,8 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ImageDone(Event):
-    """``result`` is ``updated``, ``moved`` or ``recorded`` by a sync, or ``deferred`` where a hook wants it to be shown later; ``verified``,
-    ``damaged`` or ``changed`` (while it was read) by a check."""
+    """``result`` is ``updated``, ``moved`` or ``recorded`` by a sync, or ``deferred`` where a hook wants it to be shown later;
+    ``verified``, ``damaged`` or ``changed`` (while it was read) by a check."""
 
     image: str
     version: int

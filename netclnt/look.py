@@ -89,8 +89,9 @@ class Rechecked:
 def recheck(
     root: Root, ledger: Ledger, manifests: Manifests, images: Iterable[Held], *, replaced: Collection[str] = ()
 ) -> list[Rechecked]:
-    """Hash every one of the images that is not as recorded. One whose manifest is gone counts as damaged until that is fetched again. Of
-    those that are to be ``replaced`` only the place is looked at: whoever takes something over from them looks at that."""
+    """Hash every one of the images that is not as recorded. One whose manifest is gone counts as damaged until that is fetched
+    again. Of those that are to be ``replaced`` only the place is looked at: whoever takes something over from them looks at that.
+    """
     return [
         Rechecked(held, _facts_if_whole(root, manifests, held))
         for held in images

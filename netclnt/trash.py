@@ -17,8 +17,8 @@ _FILE = "trash.json"
 
 @dataclass(slots=True)
 class Trash:
-    """``versions`` (``NAME@N MANIFEST``) that are superseded, and ``files`` of the store (by path) that no version needs: since when, in
-    seconds since 1970."""
+    """``versions`` (``NAME@N MANIFEST``) that are superseded, and ``files`` of the store (by path) that no version needs: since
+    when, in seconds since 1970."""
 
     identity: str
     versions: dict[str, float] = field(default_factory=dict)

@@ -22,7 +22,7 @@ def open_places(
     """All roots; ``stack`` closes the further ones. One that cannot be used is no reason to stop. What is met for the first time
     gets a marker, which the ledger remembers. Raises ConfigInvalid for two that are one directory, or of which one lies inside
     another."""
-    opener = _Opener(config, ledger, ownership, stack)
+    opener = _Opener(ledger, ownership, stack)
     places = {str(path): opener.open(path) for path in config.further_roots}
     met = {place.mark for place in places.values()}
     others = [opener.open_remembered(mark, Path(path)) for mark, path in ledger.places.roots().items() if mark not in met]
@@ -39,7 +39,7 @@ def open_places(
 class _Opener:
     """``marks`` are those that the ledger does not know yet, or knows at another path."""
 
-    def __init__(self, config: SlaveConfig, ledger: Ledger, ownership: Ownership | None, stack: ExitStack) -> None:
+    def __init__(self, ledger: Ledger, ownership: Ownership | None, stack: ExitStack) -> None:
         self._ownership = ownership
         self._stack = stack
         self._known = {path: mark for mark, path in ledger.places.roots().items()}

@@ -128,8 +128,8 @@ def load(
     *,
     profile: str | None = None,
 ) -> T:
-    """One table: flag > environment > profile > file > default. Raises ConfigMissing, ConfigInvalid, StorageFailed, and BadArgument
-    for a profile that is not there."""
+    """One table: flag > environment > profile > file > default. Raises ConfigMissing, ConfigInvalid, StorageFailed, and
+    BadArgument for a profile that is not there."""
     files = read(explicit, environment)
     check_profile(files, profile)
     given = layers(table, files, environment, flags, profile)

@@ -19,7 +19,10 @@ from netclnt.errors import ExitCode
 from netclnt.events import Event, Progressed
 from tests.support.documents import LITERAL, all_commands, check, man_page, shown_in
 
-EVENTS = ["start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error", "summary", "exit"]
+EVENTS = [
+    *("start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error", "summary"),
+    "exit",
+]
 """The types of JSON events: a contract."""
 
 COMMANDS = [

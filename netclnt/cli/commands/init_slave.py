@@ -33,9 +33,7 @@ def command(session: Session, *, force: bool, **flags: object) -> None:
         done.append(f"made {config.state}")
     if make_directory(config.root, parents=False):
         done.append(f"made {config.root}")
-    for path in config.further_roots:
-        if make_directory(path, parents=False):
-            done.append(f"made {path}")
+    done += [f"made {path}" for path in config.further_roots if make_directory(path, parents=False)]
     edges.mark_root(config, anew=force)
     comment = f"netclnt-{config.name}"
     identity = config.identity or config.state / edges.KEY
