@@ -23,9 +23,11 @@ WAIT_SECONDS = 60
 @dataclass(eq=False)
 class Proxy:
     """``passed`` counts what went from the server to clients so far, in bytes of the encrypted line. ``connections`` counts
-    what came in, and ``refused`` those of them that found the server away. All of it is meant for what the server sends."""
+    what came in, and ``refused`` those of them that found the server away. All of it is meant for what the server sends. A small
+    ``buffer`` (bytes) keeps what is held at the server."""
 
     target: int
+    buffer: int | None = None
     passed: int = 0
     connections: int = 0
     refused: int = 0
@@ -125,22 +127,37 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                if self._away:
-                    client.close()
-                    with self._change:
-                        self.refused += 1
-                        self.connections += 1
-                        self._change.notify_all()
-                    continue
-                server = socket.create_connection((HOST, self.target))
             except OSError:
                 return
+            if self._away:
+                client.close()
+                with self._change:
+                    self.refused += 1
+                    self.connections += 1
+                    self._change.notify_all()
+                continue
+            try:
+                server = self._reach()
+            except OSError:  # it is down just now
+                client.close()
+                continue
             self.connections += 1
             self._threads = [thread for thread in self._threads if thread.is_alive()]  # a soak has thousands of connections
             with self._change:
                 self._sockets = [each for each in self._sockets if each.fileno() >= 0] + [client, server]
             self._run(self._pump, client, server, False)
             self._run(self._pump, server, client, True)
+
+    def _reach(self) -> socket.socket:
+        server = socket.socket()
+        try:
+            if self.buffer is not None:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer)
+            server.connect((HOST, self.target))
+        except OSError:
+            server.close()
+            raise
+        return server
 
     def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
         passed = 0
@@ -209,9 +226,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy(target: int) -> Iterator[Proxy]:
+def proxy(target: int, *, buffer: int | None = None) -> Iterator[Proxy]:
     """A proxy to a port of this host, closed with all its connections at the end."""
-    opened = Proxy(target)
+    opened = Proxy(target, buffer)
     try:
         yield opened
     finally:
