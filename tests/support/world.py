@@ -38,10 +38,12 @@ CHUNKER = "fastcdc2020/4k-16k-64k"
 
 @dataclass
 class World:
-    """``store_catalog`` makes the slave read the catalog from the store. ``events`` are those of the last call."""
+    """``store_catalog`` makes the slave read the catalog from the store. ``events`` are those of the last call;
+    ``max_retire`` is the slave's."""
 
     directory: Path
     store_catalog: bool = False
+    max_retire: int = 50
     catalog: MemoryCatalog = field(default_factory=MemoryCatalog)
     store: MemoryStore = field(default_factory=MemoryStore)
     root: MemoryRoot = field(default_factory=MemoryRoot)
@@ -110,7 +112,7 @@ class World:
             channel=DEFAULT_CHANNEL,
             adopt=False,
             keep=1,
-            max_retire=50,
+            max_retire=self.max_retire,
             report=True,
             threads=2,
             holder="test",

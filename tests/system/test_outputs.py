@@ -95,8 +95,8 @@ def test_A7_piped_output_is_tab_separated_and_pipes_end_quietly(make_site: MakeS
     site.sync()
     rows = good(site.slave("list")).rows
     assert [row[:4] for row in rows] == [[f"image-{number}", "image", "1", "2000"] for number in range(3)]
-    assert {len(row) for row in rows} == {7}
-    assert {len(row) for row in good(site.master("list")).rows} == {7}
+    assert {len(row) for row in rows} == {8}
+    assert {len(row) for row in good(site.master("list")).rows} == {8}
     command = shlex.join([*NETCLNT, "list"])
     piped = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{command} | head -n 1 | cut -f1"],
