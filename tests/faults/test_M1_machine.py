@@ -21,6 +21,7 @@ from netclnt.events import Event, ImageDone, Progressed
 from netclnt.gc import gc
 from netclnt.ledger import Ledger
 from netclnt.look import has_content
+from netclnt.master import refresh_head
 from netclnt.memory.source import Corruption, MemorySource
 from netclnt.offering import retire
 from netclnt.pack import HEADER
@@ -56,7 +57,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(store_catalog=st.booleans())
     def begin(self, store_catalog):
         self.directory = Path(tempfile.mkdtemp(prefix="netclnt-machine."))
-        self.world = World(self.directory, store_catalog=store_catalog)
+        self.world = World(self.directory, store_catalog=store_catalog, max_retire=100)  # all of three may be called back
         self.world.root.put_file("admin/notes.txt", ADMINS_FILE)
         self.published = {}
         self.entries = {}
@@ -146,6 +147,7 @@ class Machine(RuleBasedStateMachine):
         self.new_line()
         self.faulty_sync()
         self.lost |= self.damaged_versions()
+        refresh_head(self.world.master())  # as each writer does: the TOC heals where no image is offered, too
         for name in self.offered:
             assert not self.world.publish(name, self.sources[name]).new
         self.new_line()
