@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -25,7 +26,8 @@ Opened = tuple[Host, Callable[[int], None]]
 @contextmanager
 def real(program: str) -> Iterator[Opened]:
     with system_host([sys.executable, "-c", program], os.environ) as host:
-        yield host, lambda number: os.kill(os.getpid(), number)
+        # to this thread: others of the test's process, as a parallel run has them, would die of it
+        yield host, lambda number: signal.pthread_kill(threading.get_ident(), number)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def test_a_seed_that_cannot_be_read_is_passed_over(root, plain, seed, monkeypatc
     def fail(*_):
         raise StorageFailed("read", "seed", errno.EIO, "injected")
 
-    monkeypatch.setattr("netclnt.memory.root._MemoryReader.read_into", fail)
+    monkeypatch.setattr("netclnt.memory.nodes.MemoryReader.read_into", fail)
     plain.copy(0, seed, 0, 5000)
     monkeypatch.undo()
     assert not any(content(plain))
