@@ -12,6 +12,7 @@ from netclnt.cli.errors import explain
 from netclnt.cli.process import this_process
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
+from netclnt.cli.text import safe
 from netclnt.errors import ExitCode, LedgerBusy, LedgerDamaged, Locked, NetclntError
 from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Summed
 from netclnt.ledger import Ledger, RunImage
@@ -91,7 +92,7 @@ class Recorded:
             forecast_bytes=planned.bytes if planned else None,
             forecast_seconds=planned.seconds if planned else None,
             nights_left=self._expect(left).nights if left and self._expect else None,
-            images=images.found.values(),
+            images={one.image: one for one in images.found.values()}.values(),  # odd names may be told alike
         )
 
 
@@ -108,16 +109,16 @@ class _Images:
                 self.found = {name: one for name, one in self.found.items() if one.result != _LEFT}
                 self._plans = {name: plan for name, plan in self._plans.items() if name in self.found}
             case Changed(image=name, action=action, to_version=version) if action in _TO_DO and name not in self.found:
-                self.found[name] = RunImage(name, _LEFT, version)
+                self.found[name] = RunImage(_told(name), _LEFT, version)
             case Planned(image=name):
                 self._plans.setdefault(name, event)  # planned again, after trouble, it tells what is left
             case ImageDone(image=name, version=version, result=result) if result != _UNEVENTFUL:
                 costs = (event.bytes_fetched, event.bytes_reused, event.seconds)
-                self.found[name] = RunImage(name, result, version, *costs)
+                self.found[name] = RunImage(_told(name), result, version, *costs)
             case Failed(image=name, error=error):
-                before = self.found.get(name, RunImage(name, _LEFT))
+                before = self.found.get(name, RunImage(_told(name), _LEFT))
                 result = _FAILED if before.result == _LEFT else before.result
-                message = explain(error).sentence.replace("\n", " ")[:1000]
+                message = _told(explain(error).sentence.replace("\n", " "))
                 self.found[name] = replace(before, result=result, message=message)
 
     def count(self, result: str) -> int:
@@ -130,3 +131,8 @@ class _Images:
         known = [one for one in seconds if one is not None]
         count = sum(plan.bytes_fetch for plan in self._plans.values())
         return Forecast(count, sum(known) if len(known) == len(seconds) else None, None) if seconds else None
+
+
+def _told(text: str) -> str:
+    """What a refused name may hold, as text that a ledger takes."""
+    return safe(text)[:1000]
