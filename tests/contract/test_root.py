@@ -182,10 +182,10 @@ def test_an_image_is_put_away_and_kept_or_not(root: Root, held: bytes | dict[str
 
 
 @pytest.mark.parametrize("held", [b"one", NEW], ids=["file", "tree"])
-def test_an_image_is_taken_over_from_another_root_as_it_is(
-    bench: Bench, tmp_path: Path, held: bytes | dict[str, bytes | str | None]
-) -> None:
-    other = memory_bench() if isinstance(bench.root, MemoryRoot) else directory_bench(tmp_path / "other")
+def test_an_image_is_taken_over_from_another_root_as_it_is(bench: Bench, held: bytes | dict[str, bytes | str | None]) -> None:
+    """The other root lies beside it, on the same file system."""
+    beside = bench.root
+    other = memory_bench() if isinstance(beside, MemoryRoot) else directory_bench(Path(f"{beside.path}-other"))
     put(other.root, "os/a", held)
     paths = [entry.path for entry in other.root.tree("os/a")]
     before = other.root.facts("os/a", paths)
