@@ -140,9 +140,9 @@ class Agenda:
             self._opening = self._opening and self._plan.opens(now)
 
     def _scheduled(self, now: float) -> Reason | None:
-        start = self._next_scheduled(self._seen)
-        self._seen = max(self._seen, now)
-        if start > now:
+        seen, self._seen = self._seen, max(self._seen, now)
+        start = self._plan.schedule.last(now - self._plan.delay) + self._plan.delay
+        if start <= seen:
             return None
         if now - start <= LATE:
             return "schedule"

@@ -258,6 +258,13 @@ def test_a_start_that_was_slept_through(late: float, catch_up: bool, reason: str
     assert reasons(told) == ([reason] if reason else [])
 
 
+def test_a_start_behind_one_that_was_slept_through_is_not_missed() -> None:
+    host = MemoryHost(NOON - 2 * HOUR)
+    host.script(60, lambda: host.set_clock(NOON + 60))
+    told = serve(host, Plan(HOURLY, catch_up=False), until=0.5 * HOUR)
+    assert reasons(told) == ["schedule"]
+
+
 # --- clocks
 
 
