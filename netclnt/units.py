@@ -9,10 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from netclnt.errors import ExitCode
+from netclnt.schedule import DAY_MINUTES
 from netclnt.timing import WEEKDAYS, AtTimes, Interval, Schedule, clock
 
 TIMER_SERVICE = "netclnt-sync.service"
@@ -24,6 +25,9 @@ CREDENTIAL = "catalog-password"
 
 NORMAL = (ExitCode.LOCKED, ExitCode.PAUSED)
 """Ends of a sync that are no failures, as the contract says."""
+
+_RETRIED_MINUTES = 120
+"""Room for five starts with a quarter of an hour, and what a master that is not there costs, between them."""
 
 
 class NotExpressible(ValueError):
@@ -117,7 +121,8 @@ def _sync_service(job: Job) -> str:
         [
             *_head("--timer", TIMER_SERVICE, job),
             *_unit("Bring the images of this slave up to date", job),
-            "StartLimitIntervalSec=8h",
+            "# After five starts in vain it has failed, until the schedule starts it anew.",
+            f"StartLimitIntervalSec={_retried_minutes(job.schedule)}min",
             "StartLimitBurst=5",
             *_blank("[Service]"),
             "Type=oneshot",
@@ -140,6 +145,15 @@ def _sync_service(job: Job) -> str:
             *_sandbox(job),
         ]
     )
+
+
+def _retried_minutes(schedule: Schedule) -> int:
+    """Over how long starts are counted: less than lies between two that the schedule means, as those count, too, and none of them
+    may be refused."""
+    if isinstance(schedule, Interval):
+        return min(_RETRIED_MINUTES, schedule.minutes - 1)
+    times = schedule.times
+    return min(_RETRIED_MINUTES, *(after - time - 1 for time, after in pairwise([*times, times[0] + DAY_MINUTES])))
 
 
 def _timer(job: Job) -> str:
