@@ -82,6 +82,7 @@ def system_host(words: Sequence[str], environment: Mapping[str, str]) -> Iterato
     # Blocked, even an ignored signal is kept for sigtimedwait(2); that it is ignored is what a child inherits.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _IGNORED_AT_FIRST}
+    before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would keep exit codes from us
     try:
         yield SystemHost(words, environment)
     finally:

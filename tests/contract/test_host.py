@@ -117,6 +117,16 @@ def test_a_child_of_a_service_under_nohup_can_be_stopped() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_the_code_of_a_child_is_known_where_children_are_not_to_be_waited_for() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with real("import signal, sys; sys.exit(5 if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL else 6)") as (host, _):
+            assert end_of(host, host.start()) == 5
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_child_has_no_blocked_signal_no_input_and_a_group_of_its_own() -> None:
     program = (
         "import os, signal, sys; blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ());"
