@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 from netclnt.errors import Damaged, NetclntError, StorageFailed
 from netclnt.layout import Layout
@@ -135,12 +136,8 @@ class Manifests:
 
     def open(self, digest: str) -> LocalManifest | None:
         """The manifest if it is here and whole."""
-        path = self._path(digest)
-        if not path.exists():
-            return None
-        try:
-            manifest = LocalManifest(path, digest)
-        except Damaged:
+        manifest = _opened(self._path(digest), digest)
+        if manifest is None:
             return None
         try:
             manifest.check()
@@ -149,24 +146,27 @@ class Manifests:
             return None
         return manifest
 
+    def begun(self, digest: str) -> LocalManifest | None:
+        """What had come of a manifest when its parts broke off. Each of its pages may be missing, and is to be checked."""
+        return _opened(self._begun(digest), digest)
+
     def write(self, digest: str, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> LocalManifest:
         """Make a manifest of parts (offset, bytes) in any order; it is there whole or not at all, and durable: the ledger will
-        refer to it, and without it neither a skip nor a verify can do."""
+        refer to it, and without it neither a skip nor a verify can do. What came of parts that break off is :meth:`begun`."""
         path = self._path(digest)
         temporary = path.with_suffix(f".{os.getpid()}.new")  # a dry run may be fetching the same one
-        end = 0
         with reported("write", path):
-            with temporary.open("wb") as file:
-                for offset, data in parts:
-                    file.seek(offset)
-                    file.write(data)
-                    end = max(end, offset + len(data))
-                file.seek(end)
-                file.write(head_bytes.to_bytes(_TRAILER_BYTES, "big"))
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with temporary.open("wb") as file:
+                    _write_parts(file, head_bytes, parts)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except NetclntError:
+                temporary.replace(self._begun(digest))
+                raise
             temporary.replace(path)
             self._sync_names()
+            self._begun(digest).unlink(missing_ok=True)
         return LocalManifest(path, digest)
 
     def _sync_names(self) -> None:
@@ -195,6 +195,32 @@ class Manifests:
 
     def _path(self, digest: str) -> Path:
         return self._directory / f"{digest}.manifest"
+
+    def _begun(self, digest: str) -> Path:
+        return self._directory / f"{digest}.begun"
+
+
+def _opened(path: Path, digest: str) -> LocalManifest | None:
+    """None where there is none, or its head is damaged."""
+    if not path.exists():
+        return None
+    try:
+        return LocalManifest(path, digest)
+    except Damaged:
+        return None
+
+
+def _write_parts(file: BinaryIO, head_bytes: int, parts: Iterable[tuple[int, bytes]]) -> None:
+    """Wherever the parts end, the trailer is written behind them."""
+    end = 0
+    try:
+        for offset, data in parts:
+            file.seek(offset)
+            file.write(data)
+            end = max(end, offset + len(data))
+    finally:
+        file.seek(end)
+        file.write(head_bytes.to_bytes(_TRAILER_BYTES, "big"))
 
 
 def sized(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:

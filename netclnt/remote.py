@@ -10,8 +10,8 @@ pages are read as one range.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 
 from netclnt.chunking import CHUNKER
@@ -20,7 +20,16 @@ from netclnt.localmanifests import LocalManifest, Manifests
 from netclnt.locations import decode_table, table_bytes
 from netclnt.manifest import Head, block_pages_of, decode_head, locations_path, manifest_path, page_offsets
 from netclnt.model import Range
-from netclnt.pagedeltas import WORTHWHILE_BYTES, Group, decode_group, decode_header, header_bytes, page_deltas_path, pages_of
+from netclnt.pagedeltas import (
+    PAGES_IN_GROUP,
+    WORTHWHILE_BYTES,
+    Group,
+    decode_group,
+    decode_header,
+    header_bytes,
+    page_deltas_path,
+    pages_of,
+)
 from netclnt.protocols import Source
 
 _RANGE_MAX = 1 << 20
@@ -51,17 +60,31 @@ class _Pieces(Range):
 def fetch_manifest(
     digest: str, head_bytes: int, *, source: Source, manifests: Manifests, reuse: Sequence[LocalManifest]
 ) -> LocalManifest:
-    """The manifest, from local disk if it is here; else fetched, with pages that are in ``reuse`` taken from there, and with
-    the locations of the others (:attr:`LocalManifest.locations`).
+    """The manifest, from local disk if it is here; else fetched, with pages that are in ``reuse``, or came before an earlier
+    fetch broke off, taken from there, and with the locations of the others (:attr:`LocalManifest.locations`).
 
     Raises Damaged when a page is not what its digest says, twice.
     """
     local = manifests.open(digest)
     if local is not None:
         return local
+    begun = manifests.begun(digest)
+    with closing(begun) if begun else nullcontext():
+        return _fetch_rest(digest, head_bytes, source=source, manifests=manifests, reuse=reuse, begun=begun)
+
+
+def _fetch_rest(
+    digest: str,
+    head_bytes: int,
+    *,
+    source: Source,
+    manifests: Manifests,
+    reuse: Sequence[LocalManifest],
+    begun: LocalManifest | None,
+) -> LocalManifest:
     data, table = _head_and_table(digest, head_bytes, source)
     head = decode_head(data, digest)
-    at_hand = _at_hand(reuse)
+    at_hand = _at_hand(reuse) | (_came(begun) if begun else {})
     path = manifest_path(digest)
     offsets = page_offsets(head, head_bytes)
     pages = [_Piece(path, offset, offset, length, sha256) for sha256, offset, length in _pages(head, *offsets)]
@@ -78,7 +101,7 @@ def fetch_manifest(
                 yield page.offset, manifest.page_bytes(offset, page.length)
         left = {page.offset: page for page in missing}
         if with_locations and reuse and sum(page.length for page in missing) >= WORTHWHILE_BYTES:
-            for offset, content in deltas.fetch(locations, new, source):
+            for offset, content in deltas.fetch(left, locations, new, source):
                 if left.pop(offset, None) is not None:
                     yield offset, content
         for piece, content in _fetch([*left.values(), *(locations.pieces(new) if with_locations else ())], source=source):
@@ -107,8 +130,11 @@ class _Deltas:
         self._pages = pages_of(head, offsets, _nothing)
         self._reuse = reuse
 
-    def fetch(self, locations: _Locations, new: Sequence[int], source: Source) -> Iterator[tuple[int, bytes]]:
-        """(offset in the manifest, stored bytes) of pages. Of the locations of the ``new`` pages comes along what can."""
+    def fetch(
+        self, missing: Container[int], locations: _Locations, new: Sequence[int], source: Source
+    ) -> Iterator[tuple[int, bytes]]:
+        """(offset in the manifest, stored bytes) of pages, those at the ``missing`` offsets among them. Of the locations of the
+        ``new`` pages comes along what can."""
         wanted = _Piece(self.path, 0, 0, header_bytes(self._head))
         try:
             arrived = list(_read([wanted, *locations.pieces(new)], source))
@@ -124,7 +150,12 @@ class _Deltas:
             before, groups = decode_header(header, self._head, where=self.path)
             old = next((manifest for manifest in self._reuse if manifest.digest == before), None)
             if old is not None:
-                yield from self._fetch_groups(groups, old, locations, new, source)
+                useful = [group for group in groups if self._has(group, missing)]
+                yield from self._fetch_groups(useful, old, locations, new, source)
+
+    def _has(self, group: Group, missing: Container[int]) -> bool:
+        offsets = self._pages[group.kind].offsets
+        return any(offset in missing for offset in offsets[group.first : group.first + PAGES_IN_GROUP])
 
     def _fetch_groups(
         self, groups: Sequence[Group], old: LocalManifest, locations: _Locations, new: Sequence[int], source: Source
@@ -153,6 +184,16 @@ def _at_hand(reuse: Sequence[LocalManifest]) -> dict[bytes | None, tuple[LocalMa
         for manifest in reuse
         for digest, offset, _ in _pages(manifest.head, manifest.entry_offsets, manifest.block_offsets)
     }
+
+
+def _came(begun: LocalManifest) -> dict[bytes | None, tuple[LocalManifest, int]]:
+    """As :func:`_at_hand`, of a manifest some pages of which may be missing."""
+    found: dict[bytes | None, tuple[LocalManifest, int]] = {}
+    for digest, offset, length in _pages(begun.head, begun.entry_offsets, begun.block_offsets):
+        with suppress(Damaged):  # the file ends before
+            if hashlib.sha256(begun.page_bytes(offset, length)).digest() == digest:
+                found[digest] = begun, offset
+    return found
 
 
 def _file_of(error: Damaged | SourceMissing) -> str:

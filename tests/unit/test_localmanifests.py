@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import pytest
 
-from netclnt.errors import ExitCode
+from netclnt.errors import ExitCode, LineBroken
 from netclnt.manifest import manifest_path
 from netclnt.memory.source import MemorySource
 from tests.support.world import World
@@ -57,6 +57,24 @@ def test_I1_a_manifest_that_went_bad_in_place_is_fetched_again(world, where):
     assert world.sync().exit_code is ExitCode.OK
     assert not world.verify()[0].damage
     assert world.live("debian") == noise(1)
+
+
+@pytest.mark.parametrize("where", [0, 20, 150, 300, 2000, 20_000, -1, -9])
+def test_I1_what_came_before_a_fetch_broke_off_is_believed_only_by_its_digest(world, where):
+    files = {f"f{number:04}": b"%d" % number for number in range(2000)}
+    digest = world.publish("os", files).version.manifest
+    content = bytes(world.store.files[manifest_path(digest)])
+
+    def breaking_off():
+        yield 0, content[: len(content) // 2]
+        raise LineBroken(what="store", address="memory:", cause="the test's")
+
+    with pytest.raises(LineBroken):
+        world.manifests.write(digest, stored(world, digest)[0], breaking_off())
+    damage(cached(world, ".begun"), where)
+    assert world.sync().exit_code is ExitCode.OK
+    assert world.live("os/f1999") == b"1999"
+    assert {path.suffix for path in (world.directory / "manifests").iterdir()} == {".manifest"}
 
 
 def test_a_manifest_tells_of_its_blocks_without_an_index(world):

@@ -12,6 +12,7 @@ import pytest
 from netclnt.allowance import Allowance
 from netclnt.errors import ExitCode, ForeignFile, LinePaused
 from netclnt.events import Forecasted, ImageDone, Planned
+from netclnt.manifest import manifest_path
 from netclnt.memory.source import MemorySource
 from netclnt.schedule import Terms, Timetable, Window
 from tests.support.world import World
@@ -72,6 +73,21 @@ def test_runs_with_a_budget_go_on_until_all_is_there_and_fetch_nothing_twice(wor
     assert 4 <= len(fetched) <= 7
     assert max(fetched) <= 2 * M + 100_000  # HEAD is read whatever it is long
     assert sum(fetched) < BIG * 1.02 + len(fetched) * 20_000
+
+
+def test_a_manifest_longer_than_one_run_may_fetch_comes_over_several(over_odbc, monkeypatch):
+    monkeypatch.setattr("netclnt.remote._RANGE_MAX", 1 << 14)
+    world, budget = over_odbc, 1 << 16
+    for text in (b"old %d", b"new %d"):  # the second one comes as page deltas
+        files = {f"f{number:04}": text % number for number in range(3000)}
+        digest = world.publish("os", files).version.manifest
+        assert len(world.store.files[manifest_path(digest)]) > 2 * budget
+        fetched = []
+        while sync(world, Terms(max_transfer=budget)).exit_code is ExitCode.PAUSED:
+            fetched.append(world.source.bytes_received)
+            assert len(fetched) < 12
+        assert world.live("os/f2999") == files["f2999"]
+        assert not list((world.directory / "manifests").glob("*.begun"))
 
 
 def test_at_the_end_of_the_window_nothing_more_is_fetched_and_the_next_one_goes_on(world):
