@@ -56,6 +56,7 @@ class ParamikoTransport:
         self._timeout = timeout
         self._closed = False
         self._heard = False
+        self._greeting = ""
         self._socket: socket.socket | None = None
         self._ssh: paramiko.Transport | None = None
         self._channel: paramiko.Channel | None = None
@@ -83,7 +84,7 @@ class ParamikoTransport:
         try:
             channel.sendall(data)
         except _FOREIGN as error:
-            raise self._broken(_text(error)) from error
+            raise self._ended(_text(error)) from error
 
     def receive(self) -> Sequence[Bytes]:
         channel = self._channel
@@ -92,12 +93,10 @@ class ParamikoTransport:
         try:
             data = cast(Pieces, channel.recv(_WINDOW))
         except _FOREIGN as error:
-            raise self._broken(_text(error)) from error
+            raise self._ended(_text(error)) from error
         if not data:
             saved = self._ssh.get_exception() if self._ssh is not None else None
-            if not self._heard and (expired := EXPIRED.search(self._banner())):
-                raise LoginRefused(what=WHAT, address=self._address, user=self._user(), cause=expired[0].strip())
-            raise self._broken(_text(saved) if saved is not None else "the server closed the connection")
+            raise self._ended(_text(saved) if saved is not None else "the server closed the connection")
         self._heard = True
         return data.parts
 
@@ -192,6 +191,7 @@ class ParamikoTransport:
                         break
                 else:
                     if ssh.is_authenticated():
+                        self._greeting = (ssh.get_banner() or b"").decode("utf-8", "replace")
                         return
                     cause = f"the server wants more than a key: {', '.join(missing)}"
         raise LoginRefused(what=WHAT, address=self._address, user=user, cause=cause)
@@ -237,10 +237,12 @@ class ParamikoTransport:
     def _user(self) -> str:
         return self._parent.user or identity.local_user()
 
-    def _banner(self) -> str:
-        """What the server said to people before it let this one in."""
-        said = self._ssh.get_banner() if self._ssh is not None else None
-        return said.decode("utf-8", "replace") if said else ""
+    def _ended(self, cause: str) -> NetclntError:
+        """The error for an end of the stream, whichever call meets it first: a server that has not said anything by then may have
+        let the account in for nothing but a new password, and told so before."""
+        if not self._heard and (expired := EXPIRED.search(self._greeting)):
+            return LoginRefused(what=WHAT, address=self._address, user=self._user(), cause=expired[0].strip())
+        return self._broken(cause)
 
     def _unreachable(self, cause: str) -> NetclntError:
         return Unreachable(what=WHAT, address=self._address, cause=cause)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,6 +287,23 @@ def test_D9_a_login_banner_is_no_trouble_and_text_in_the_stream_is_told(make_ssh
     with pytest.raises(Incompatible) as caught:
         head(reach(make_sshd(["Subsystem sftp /bin/echo Welcome to this server"], sftp=False), retry_budget=60))
     assert "Welc" in caught.value.found
+
+
+def test_D18_P9_a_session_that_ends_right_behind_the_login_is_told_whichever_call_meets_it(make_sshd, transport, tmp_path):
+    """Of a password that has expired the server tells before it takes the key, and then it hangs up: maybe before we send."""
+    banner = tmp_path / "banner"
+    banner.write_text("Your password has expired.\n")
+    server = make_sshd([f"Banner {banner}", "Subsystem sftp /bin/true"], sftp=False)
+    make = {"paramiko": paramiko.ParamikoTransport, "openssh": openssh.OpensshTransport}[transport]
+    with closing(make(parse_parent(server.url("/")), Login(server.identity, server.known_hosts), timeout=20)) as line:
+        line.open()
+        with pytest.raises(LoginRefused) as caught:
+            for _ in range(2_000):
+                line.send(b"\0")
+                time.sleep(0.01)
+        assert caught.value.cause == "Your password has expired."
+        with pytest.raises(LoginRefused):
+            line.receive()
 
 
 WEAK = {
