@@ -112,6 +112,5 @@ def record(root: Root, ledger: Ledger, rechecked: Iterable[Rechecked]) -> None:
     for found in rechecked:
         if found.facts is not None:
             root.secure(found.held.name)
-            ledger.record(found.now, found.facts)
-        elif not found.held.damaged:
-            ledger.mark_damaged(found.held.name, True)
+        if found.facts is not None or not found.held.damaged:
+            ledger.correct(found.held, found.facts)

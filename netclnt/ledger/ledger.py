@@ -165,7 +165,7 @@ class Ledger:
             if found is None or (found.manifest, found.shown_at) != (held.manifest, held.shown_at):
                 return False
             if facts is None:
-                _set_damaged(connection, found, True)
+                _set_damaged(connection, found)
             else:
                 _record(connection, replace(found, damaged=False), facts)
         return True
@@ -175,12 +175,6 @@ class Ledger:
         with self._database.transaction() as connection:
             _forget(connection, name)
             connection.execute("DELETE FROM place WHERE name = ?", (name,))
-
-    def mark_damaged(self, name: str, damaged: bool) -> None:
-        with self._database.transaction() as connection:
-            held = self.get(name)
-            if held is not None:
-                _set_damaged(connection, held, damaged)
 
     # --- versions kept aside
 
@@ -353,9 +347,9 @@ def _record(connection: sqlite3.Connection, held: Held, facts: Mapping[str, Fact
     connection.execute("DELETE FROM journal WHERE manifest = ?", (held.manifest,))
 
 
-def _set_damaged(connection: sqlite3.Connection, held: Held, damaged: bool) -> None:
-    row = (int(damaged), crc(values(replace(held, damaged=damaged))), held.name)
-    connection.execute("UPDATE held SET damaged = ?, crc = ? WHERE name = ?", row)
+def _set_damaged(connection: sqlite3.Connection, held: Held) -> None:
+    row = (crc(values(replace(held, damaged=True))), held.name)
+    connection.execute("UPDATE held SET damaged = 1, crc = ? WHERE name = ?", row)
 
 
 def _forget(connection: sqlite3.Connection, name: str) -> None:

@@ -57,7 +57,7 @@ def test_no_head_is_a_store_that_is_not_whole(world):
 @pytest.mark.parametrize("found", [b"", b"garbage" * 100, b"SQLite format 3\0" + bytes(4000)])
 def test_I1_whatever_lies_in_the_tocs_place_is_fetched_anew(world, found):
     world.toc_root.live[TOC_NAME].data[:] = found
-    world.ledger.mark_damaged("a", True)
+    world.ledger.correct(world.ledger.get("a"), None)
     new_line(world)
     assert world.sync().exit_code is ExitCode.OK
     assert not world.ledger.get("a").damaged

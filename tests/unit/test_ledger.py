@@ -109,12 +109,12 @@ class _Failing(dict[str, Facts]):
         raise ZeroDivisionError
 
 
-def test_forget_and_mark_damaged() -> None:
+def test_forget_and_correct() -> None:
     with Ledger(":memory:") as ledger:
         ledger.record(FILE, FACTS)
-        ledger.mark_damaged(FILE.name, True)
+        ledger.correct(FILE, None)
         assert ledger.get(FILE.name) == replace(FILE, damaged=True)
-        ledger.mark_damaged(FILE.name, False)
+        ledger.correct(FILE, FACTS)
         assert ledger.get(FILE.name) == FILE
         ledger.forget(FILE.name)
         ledger.forget(FILE.name)

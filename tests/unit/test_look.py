@@ -5,8 +5,10 @@ import random
 import pytest
 
 from netclnt.errors import ExitCode
+from netclnt.ledger import Quarantine
 from netclnt.look import facts_if_whole
 from netclnt.memory.root import MemoryRoot
+from netclnt.offer import Questions, look_at_offer
 from tests.support.world import World
 
 
@@ -75,6 +77,21 @@ def test_C20_verify_records_what_was_only_touched(world):
     world.root.touch(world.root.live["os/boot/vmlinuz"])
     assert not world.verify()[0].damage
     assert not world.sync().differences
+
+
+@pytest.mark.parametrize("change", [None, *CHANGES])
+def test_K8_a_second_look_at_what_is_shown_ends_no_quarantine(world, change):
+    """Only a version that is recorded anew does: or else each touch would fetch the whole of a wrong one again."""
+    entry = Quarantine("os", "ab" * 32, 2, 7, "2026-11-23T01:02:03Z", "wrong SHA-256")
+    world.ledger.quarantine(entry)
+    world.root.touch(world.root.live["os/boot/vmlinuz"])
+    if change is not None:
+        change(world.root)
+    assert not world.forecast().failed
+    assert world.ledger.quarantined() == [entry]
+    offer = look_at_offer(world.slave(), None, Questions(lambda: world.catalog), world.events.append, write=True)
+    assert bool(offer.changes) is (change is not None)
+    assert world.ledger.quarantined() == [entry]
 
 
 def test_a_change_while_the_content_is_read_shows_the_next_time(world, monkeypatch):
