@@ -311,9 +311,10 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
         slave.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
-    # A change behind the seal must show: only of the image itself counts how it looks at its place, as a directory may look
+    # A change behind the seal must show: only of a tree's own directory counts how it looks at its place, as it may look
     # otherwise once it has moved.
-    _record(job, {**sealed, **take_facts(slave.root, name, manifest.entries[:1])}, "updated")
+    moved = take_facts(slave.root, name, manifest.entries[:1]) if manifest.head.tree else {}
+    _record(job, {**sealed, **moved}, "updated")
     return True
 
 

@@ -300,6 +300,19 @@ def test_an_image_that_the_hook_refuses_fails_and_is_asked_about_again(desk: Des
     assert desk.world.done[0].bytes_fetched == 0
 
 
+def test_C20_what_the_hook_changed_in_staging_is_mended_by_the_next_run(desk: Desk) -> None:
+    new = desk.world.publish("a", noise("a")).version
+
+    def write(_: Call) -> None:
+        stage = desk.world.root.stage(new.manifest)
+        stage.prepare(desk.world.manifests.open(new.manifest).entries)
+        stage.write(0, 4096, [b"not what was sealed"])
+
+    desk.sync(acts={"before_image": write})
+    assert desk.sync().changed == [("a", 1)]
+    assert desk.world.live("a") == noise("a")
+
+
 def test_what_lies_there_already_is_recorded_without_a_question(desk: Desk) -> None:
     desk.world.publish("a", noise("a"))
     desk.world.root.put_file("a", noise("a"))
