@@ -17,7 +17,7 @@ from netclnt.errors import (
     TemporaryError,
 )
 from netclnt.events import Failed, Observer
-from netclnt.imagehooks import announce, is_asked
+from netclnt.imagehooks import announce
 from netclnt.model import Version
 from netclnt.offer import Offer, Questions, applied_state, is_still_offered
 from netclnt.oneimage import Job, SupersededError, bring_image, forecast_image
@@ -100,7 +100,7 @@ class Carrier:
 
     def _still_offered(self, version: Version) -> bool:
         found = is_still_offered(self._slave, version, self._offer.state, self._questions)
-        if is_asked(self._slave):  # by a hook, which may take its time
+        if self._slave.hooks is not None:  # each of which may take its time
             self._questions.close()
         return found
 

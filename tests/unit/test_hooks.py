@@ -342,6 +342,30 @@ def test_C1_a_deferred_version_makes_no_room_for_another_image(desk: Desk) -> No
 # --- after_image
 
 
+@pytest.mark.parametrize("hooks", [tuple(Hook), (Hook.AFTER_IMAGE,)])
+def test_no_line_to_the_catalog_stays_open_while_a_hook_takes_its_time(world: World, hooks: Sequence[Hook]) -> None:
+    desk = Desk(world, hooks)
+    world.publish("a", noise("a"))
+    lines: list[object] = []
+    during: list[int] = []
+
+    class Line:
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.catalog, name)
+
+        def close(self) -> None:
+            lines.remove(self)
+
+    def opened() -> Line:
+        lines.append(Line())
+        return lines[-1]
+
+    act = MemoryProgram(act=lambda _: during.append(len(lines)))
+    desk.programs.programs |= {f"/bin/{hook}": act for hook in Hook}
+    assert world.sync(open_catalog=opened, hooks=desk.hooks()).exit_code is ExitCode.OK
+    assert during == [0] * len([hook for hook in hooks if hook is not Hook.ON_ERROR])
+
+
 def test_an_after_image_that_fails_is_called_again_until_it_ends_well(desk: Desk) -> None:
     desk.world.publish("a", noise("a"))
     desk.world.publish("b", noise("b"))
