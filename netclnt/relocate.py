@@ -89,17 +89,16 @@ def forget_roots(slave: Slave) -> None:
 
 def _clear(slave: Slave, root: Root, old: OldPlace) -> bool:
     """Clear one old place; False for one that was touched, which is nobody's now."""
-    if root.type(old.name) == "absent":
-        was_kept = old.keep and old.manifest in root.kept()  # by a run that died right then
-        _settle(slave, old, kept=was_kept)
-        return True
-    untouched = _is_untouched(slave, root, old)
-    if untouched:
+    if root.type(old.name) != "absent":
+        if not _is_untouched(slave, root, old):
+            _settle(slave, old, kept=False)
+            return False
         if old.keep and old.manifest in root.kept():
             slave.drop(old.manifest)
         root.put_away(old.name, keep=old.manifest if old.keep else None)
-    _settle(slave, old, kept=untouched and old.keep)
-    return untouched
+    # by this run, or one that died right then; and not where somebody took it away meanwhile
+    _settle(slave, old, kept=old.keep and old.manifest in root.kept())
+    return True
 
 
 def _settle(slave: Slave, old: OldPlace, *, kept: bool) -> None:

@@ -316,6 +316,22 @@ def test_A1_a_move_that_ends_at_any_step_is_finished_by_the_next_run(held: Roots
     is_settled(held)
 
 
+def test_nothing_is_kept_of_what_somebody_takes_away_from_the_old_place_right_then(
+    held: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.world.publish("office", b"second", kind=Kind.SOFTWARE)
+    put_away = held.software.put_away
+
+    def taken_away(name: str, *, keep: str | None) -> None:
+        held.software.live.clear()
+        put_away(name, keep=keep)
+
+    monkeypatch.setattr(held.software, "put_away", taken_away)
+    assert held.sync().changed == [("office", 2)]
+    assert held.world.ledger.kept() == []
+    is_settled(held)
+
+
 @pytest.mark.parametrize("device", [0, 7])
 @pytest.mark.parametrize("call", ["record", "places.settle"])
 def test_A11_the_ledger_does_not_hear_of_a_step(held: Roots, device: int, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
