@@ -6,9 +6,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -19,6 +18,7 @@ from netclnt import __version__
 from netclnt.cli import edges
 from netclnt.cli.around import Run
 from netclnt.cli.errors import explain
+from netclnt.cli.runs import moment
 from netclnt.errors import ExitCode, NetclntError, StorageFailed
 from netclnt.events import Warned
 from netclnt.ledger import Held
@@ -88,14 +88,9 @@ def _remembered(run: Run) -> tuple[Sequence[Held] | None, int | None, float | No
             held, applied, runs = ledger.held(), ledger.applied(), ledger.runs()
     except NetclntError:
         return None, None, None
-    last = next((each.ended for each in runs if each.command.split()[-1:] == ["sync"] and each.code == ExitCode.OK), None)
-    return held, applied.generation if applied else None, _seconds(last) if last else None
-
-
-def _seconds(moment: str) -> float | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(moment).timestamp()
-    return None
+    last = next((each.ended for each in runs if each.is_sync and each.code == ExitCode.OK), None)
+    then = moment(last) if last else None
+    return held, applied.generation if applied else None, then.timestamp() if then else None
 
 
 def text(figures: _Figures) -> bytes:

@@ -15,6 +15,7 @@ from netclnt.cli import edges
 from netclnt.cli.delay import slot_seconds
 from netclnt.cli.errors import Explained, explain
 from netclnt.cli.parser import Globals
+from netclnt.cli.runs import moment
 from netclnt.cli.session import Session
 from netclnt.cli.text import human_seconds
 from netclnt.config import SlaveConfig
@@ -48,12 +49,9 @@ def last_run(config: SlaveConfig) -> LastRun | None:
             runs = ledger.runs()
     except NetclntError:
         return None
-    syncs = (run for run in runs if run.command.split()[-1:] == ["sync"] and run.code != ExitCode.LOCKED)
-    latest = next(syncs, None)
-    try:
-        return LastRun(datetime.fromisoformat(latest.started).timestamp(), latest.code) if latest else None
-    except ValueError:
-        return None
+    latest = next((run for run in runs if run.is_sync), None)
+    started = moment(latest.started) if latest else None
+    return LastRun(started.timestamp(), latest.code) if latest and started else None
 
 
 def sync_words(options: Globals) -> list[str]:

@@ -11,7 +11,7 @@ from netclnt.doctor.ends import Offered, catalog_checks, catalog_questions, read
 from netclnt.doctor.host import look_at_clock
 from netclnt.doctor.places import OTHERS_WRITE, look_at_space, look_writable
 from netclnt.doctor.speed import measure
-from netclnt.errors import ExitCode, ForeignMaster, StorageError
+from netclnt.errors import ForeignMaster, StorageError
 from netclnt.head import StoreHead
 from netclnt.ledger import Held, Ledger, Quarantine, Run
 from netclnt.model import CatalogState
@@ -139,7 +139,7 @@ def _look_at_images(remembered: _Remembered) -> Found:
 
 
 def _look_at_last_run(remembered: _Remembered) -> Found:
-    syncs = [run for run in remembered.runs if run.command.split()[-1:] == ["sync"] and run.code != ExitCode.LOCKED]
+    syncs = [run for run in remembered.runs if run.is_sync]
     if not syncs:
         return Found("no sync yet")
     last = syncs[0]

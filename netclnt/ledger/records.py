@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Self
 
-from netclnt.errors import ForbiddenValue
+from netclnt.errors import ExitCode, ForbiddenValue
 from netclnt.model import GENERATION_MAX, NUMBER_MAX, SIZE_MAX, Kind, Version, check_hex, check_range, check_text
 from netclnt.naming import check_name, check_token
 
@@ -197,6 +197,11 @@ class Run:
     forecast_seconds: float | None = None
     nights_left: int | None = None
     process: str = ""
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether it is a sync that says something of this slave: not one that found the root locked."""
+        return self.command.split()[-1:] == ["sync"] and self.code != ExitCode.LOCKED
 
     def __post_init__(self) -> None:
         check_text("run id", self.run_id, 64)

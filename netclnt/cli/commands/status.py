@@ -101,7 +101,7 @@ def _configs(session: Session, role: str | None) -> list[MasterConfig | SlaveCon
 def _slave(config: SlaveConfig) -> Record:
     with edges.open_ledger(config, readonly=True) as ledger:
         held, applied, quarantined = ledger.held(), ledger.applied(), ledger.quarantined()
-        syncs = [run for run in ledger.runs() if run.command.split()[-1:] == ["sync"] and run.code != ExitCode.LOCKED]
+        syncs = [run for run in ledger.runs() if run.is_sync]
         latest = syncs[0] if syncs else None
         told = next((run for run in syncs if run.code is not None), None)
         deferred = [one.name for one in ledger.hooks.deferred()]
