@@ -14,6 +14,7 @@ from netclnt.agenda import LastRun, Plan, Reason, next_opening
 from netclnt.cli import edges
 from netclnt.cli.delay import slot_seconds
 from netclnt.cli.errors import Explained, explain
+from netclnt.cli.line import wall_clock
 from netclnt.cli.parser import Globals
 from netclnt.cli.runs import moment
 from netclnt.cli.session import Session
@@ -144,7 +145,7 @@ class ServiceTeller:
 
 
 def _next_opening(config: SlaveConfig, now: float) -> float | None:
-    return next_opening(config.window, now, datetime.fromtimestamp)
+    return next_opening(config.window, now, wall_clock)
 
 
 def _next(at: float, reason: Reason) -> str:
@@ -161,7 +162,7 @@ def _code_name(code: int) -> str:
 
 
 def _local(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+    return wall_clock(at).isoformat(sep=" ", timespec="seconds")
 
 
 def _utc(at: float) -> str:

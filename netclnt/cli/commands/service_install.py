@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
 from pathlib import Path
+from time import time
 
 import click
 
@@ -22,6 +21,7 @@ from netclnt.cli.installing import (
     refuse_if_impossible,
     write,
 )
+from netclnt.cli.line import wall_clock
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column
 from netclnt.config import SlaveConfig
@@ -68,7 +68,7 @@ def command(
     refuse_if_impossible(wanted)
     config = session.slave(**flags)
     job = job_of(session, config, user=user, flags=flags)
-    if wanted.form != "service" and not meets_windows(job.schedule, config.window, time.time(), datetime.fromtimestamp):
+    if wanted.form != "service" and not meets_windows(job.schedule, config.window, time(), wall_clock):
         text = f"No start of the schedule lies in a window; netclnt service ({wanted.form} does not) waits until one opens."
         session.observe(Warned("outside-windows", text))
     files = files_of(session, wanted, job)
