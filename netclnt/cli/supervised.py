@@ -9,8 +9,10 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
+from netclnt.catalog.connection import Patience
 from netclnt.cli.around import Run
 from netclnt.cli.show import event_line
+from netclnt.config import SlaveConfig
 from netclnt.events import Event, Progressed, Retried, Waiting
 from netclnt.notify import Notifier
 from netclnt.pulse import STANDSTILL, Pulse
@@ -23,17 +25,21 @@ def supervised(run: Run) -> Iterator[None]:
     """READY at once: what a unit of Type=notify waits for is a config that can be read, not this machine's slot. For a run that
     is its unit's main process; whoever starts runs inside its own process leaves NOTIFY_SOCKET out of their environment."""
     notifier = Notifier.of(run.session.environment)
-    patience = max(run.config.timeout, run.config.lock_timeout)
     teller = StatusTeller(notifier, run.session.view.status)
     notifier.ready()
     try:
-        with watched(notifier, Pulse(monotonic(), standstill=STANDSTILL + patience)) as sign:
+        with watched(notifier, Pulse(monotonic(), standstill=standstill(run.config))) as sign:
             run.session.observers += [sign, teller.observe]
             yield
     finally:
         notifier.stopping()
         notifier.status(run.ending)
         notifier.close()
+
+
+def standstill(config: SlaveConfig) -> float:
+    """Seconds without a sign of life after which a run is dead: more than it may wait for anything by its own rules."""
+    return max(STANDSTILL, Patience(config.timeout).query) + max(config.timeout, config.lock_timeout)
 
 
 class StatusTeller:

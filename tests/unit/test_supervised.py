@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from netclnt.catalog.connection import Patience
 from netclnt.cli import supervised
 from netclnt.cli.supervised import StatusTeller, watched
 from netclnt.events import Catalog, ImageDone, Progressed, Retried, Waiting
 from netclnt.notify import Notifier
-from netclnt.pulse import Pulse
+from netclnt.pulse import STANDSTILL, Pulse
 
 
 class Heard(Notifier):
@@ -82,6 +84,12 @@ def test_a_run_that_moves_on_is_told_alive_and_one_that_stands_still_is_not(cloc
         sign(progressed(1))
         assert heard.wait_for(last + 3)
     assert not [thread for thread in threading.enumerate() if thread.name == "netclnt-watchdog"]
+
+
+@pytest.mark.parametrize("timeout", [1.0, 30.0, 300.0, 3600.0])
+def test_no_wait_for_a_database_is_taken_for_a_standstill(timeout: float) -> None:
+    config = SimpleNamespace(timeout=timeout, lock_timeout=0.0)
+    assert supervised.standstill(config) > max(STANDSTILL, Patience(timeout).query)
 
 
 def test_without_a_watchdog_there_is_no_thread() -> None:
