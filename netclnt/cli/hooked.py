@@ -11,7 +11,7 @@ from netclnt.cli import settings
 from netclnt.cli.errors import explain
 from netclnt.cli.output import OutputClosed
 from netclnt.cli.session import Session
-from netclnt.config import SlaveConfig
+from netclnt.config import HooksConfig, SlaveConfig
 from netclnt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def hooks_of(config: SlaveConfig, session: Session) -> Hooks | None:
-    """None where there are none. Raises ConfigInvalid."""
-    chosen = session.hooks()
-    if not any(chosen.commands.values()):
-        return None
+def slave_with_hooks(session: Session, flags: Mapping[str, object]) -> tuple[SlaveConfig, Hooks | None]:
+    """The slave's config, and its hooks, None where there are none. Raises as :meth:`Session.slave`, what is wrong in both at
+    once."""
+    options = session.options
+    config, chosen = settings.load_with_hooks(options.config, session.environment, flags, profile=options.profile)
+    return config, _hooks(chosen, config, session) if any(chosen.commands.values()) else None
+
+
+def _hooks(chosen: HooksConfig, config: SlaveConfig, session: Session) -> Hooks:
     from netclnt.hooks import Hook, Hooks  # noqa: PLC0415 - see above
     from netclnt.programs import LocalPrograms  # noqa: PLC0415 - see above
 

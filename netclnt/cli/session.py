@@ -12,7 +12,7 @@ from netclnt.cli import settings
 from netclnt.cli.errors import explain
 from netclnt.cli.parser import Globals
 from netclnt.cli.show import View, now
-from netclnt.config import HooksConfig, MasterConfig, SlaveConfig, Table
+from netclnt.config import MasterConfig, SlaveConfig, Table
 from netclnt.errors import ExitCode
 from netclnt.events import Event, Failed, Observer
 from netclnt.pacing import Switch
@@ -65,10 +65,6 @@ class Session:
     def slave(self, **flags: object) -> SlaveConfig:
         """Raises ConfigMissing, ConfigInvalid, BadArgument, StorageFailed."""
         return settings.load(SlaveConfig, self.options.config, self.environment, flags, profile=self.options.profile)
-
-    def hooks(self) -> HooksConfig:
-        """Raises as :meth:`slave`, but for a table that is missing: there are none then."""
-        return settings.load_hooks(self.options.config, self.environment, profile=self.options.profile)
 
     def either(self, role: str | None) -> MasterConfig | SlaveConfig:
         """The config of the role asked for; without one, the slave's unless the config knows only a master."""

@@ -17,6 +17,7 @@ from netclnt.config import (
     HooksConfig,
     Layer,
     MasterConfig,
+    Problem,
     SlaveConfig,
     Table,
     defaults,
@@ -26,6 +27,7 @@ from netclnt.config import (
     keys,
     resolve,
 )
+from netclnt.config.resolve import read_values
 from netclnt.errors import BadArgument, ConfigInvalid, ConfigMissing, StorageFailed
 
 T = TypeVar("T", bound=Table)
@@ -130,21 +132,33 @@ def load(
 ) -> T:
     """One table: flag > environment > profile > file > default. Raises ConfigMissing, ConfigInvalid, StorageFailed, and
     BadArgument for a profile that is not there."""
+    return _load(table, read(explicit, environment), environment, flags, profile)
+
+
+def load_with_hooks(
+    explicit: str | None, environment: Mapping[str, str], flags: Mapping[str, object], *, profile: str | None
+) -> tuple[SlaveConfig, HooksConfig]:
+    """The slave's table and that of hooks, which may be missing; the problems of both at once. Raises as :func:`load`."""
     files = read(explicit, environment)
+    given = list(from_files(HooksConfig, files, profile))
+    slave = _load(SlaveConfig, files, environment, flags, profile, read_values(HooksConfig, given)[1])
+    return slave, resolve(HooksConfig, *given, path=files.path)
+
+
+def _load(
+    table: type[T],
+    files: ConfigFiles,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    profile: str | None,
+    problems: tuple[Problem, ...] = (),
+) -> T:
     check_profile(files, profile)
     given = layers(table, files, environment, flags, profile)
     if not is_set_up(table, files, given):
         refuse_problems(files)
         raise ConfigMissing(path=str(files.path), section=table.TABLE)
-    return resolve(table, *given, path=files.path, problems=files.problems)
-
-
-def load_hooks(explicit: str | None, environment: Mapping[str, str], *, profile: str | None = None) -> HooksConfig:
-    """The table of hooks, which may be missing: profile > file > default. Raises as :func:`load`."""
-    files = read(explicit, environment)
-    refuse_problems(files)
-    check_profile(files, profile)
-    return resolve(HooksConfig, *from_files(HooksConfig, files, profile), path=files.path)
+    return resolve(table, *given, path=files.path, problems=(*files.problems, *problems))
 
 
 def refuse_problems(files: ConfigFiles) -> None:

@@ -217,6 +217,17 @@ def test_a_problem_is_told_with_file_and_line(home):
     assert dict(caught.value.problems) == {"conf.d/x.toml:3 slave.keep": "must be a whole number from 0 to 100"}
 
 
+def test_L6_problems_of_a_slave_and_its_hooks_are_told_at_once(home, capsys):
+    put(home, "x.toml", "[slave]\nkeep = -1\n[hooks]\nbefor = []\n")
+    assert main(["sync"]) == 2
+    told = capsys.readouterr().err
+    assert "2 problems" in told
+    assert "conf.d/x.toml:2 slave.keep must be" in told
+    assert "conf.d/x.toml:4 hooks.befor is an unknown key; did you mean before?" in told
+    assert main(["sync", "--no-hooks"]) == 2
+    assert "1 problem " in capsys.readouterr().err
+
+
 # --- profiles
 
 

@@ -13,7 +13,7 @@ from netclnt.cli import edges
 from netclnt.cli.around import Run, surrounded
 from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
 from netclnt.cli.errors import explain
-from netclnt.cli.hooked import hooks_of
+from netclnt.cli.hooked import slave_with_hooks
 from netclnt.cli.mending import mending
 from netclnt.cli.patience import patiently
 from netclnt.cli.patterns import chosen, refuse_nothing
@@ -90,8 +90,7 @@ def command(
 
     With PATTERNs nothing else is touched. An interrupted sync goes on where it was."""
     selection = chosen(patterns, from_file=from_file, null=null)
-    config = session.slave(**flags)
-    hooks = None if no_hooks or dry_run else hooks_of(config, session)
+    config, hooks = (session.slave(**flags), None) if no_hooks or dry_run else slave_with_hooks(session, flags)
 
     @contextmanager
     def opened() -> Iterator[Slave]:
