@@ -208,6 +208,18 @@ def test_a_failed_hook_says_what_it_said(hooked: Hooked) -> None:
 
 
 @pytest.mark.slow
+def test_the_process_ends_as_the_ledger_says_where_one_hook_fails_and_another_defers(hooked: Hooked) -> None:
+    site = hooked.site
+    gate = hooked.script("gate", 'test "$NETCLNT_IMAGE" = image || exit 75')
+    hooked.configure({"before_image": [str(gate)], "after_image": [str(hooked.script("import", "exit 3"))]})
+    site.publish(site.put("image", content("hooks", 10_000)))
+    site.publish(site.put("other", content("other", 10_000)))
+    run = site.slave("--json", "sync")
+    assert sorted(error["cause"] for error in run.of("error")) == ["ActivationDeferred", "HookFailed"]
+    assert (run.code, site.slave("status").rows[0][7]) == (3, "PARTIAL")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", ["before", "before_image", "after"])
 def test_A4_SIGTERM_ends_a_run_in_its_hook_soon(hooked: Hooked, hook: str) -> None:
     site = hooked.site

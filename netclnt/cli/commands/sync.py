@@ -128,7 +128,7 @@ def _sync(run: Run, slave: Slave, selection: Selection | None) -> tuple[ExitCode
         told = explain(result.paused) if result.paused else None
         message = told.sentence if told else ""
         recorded.end(result.exit_code, generation=result.generation, images_changed=len(result.changed), message=message)
-    if result.paused and not result.failed:
+    if result.paused and result.exit_code is result.paused.exit_code:
         raise result.paused
     if told:
         run.mention(told)
