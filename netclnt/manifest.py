@@ -42,7 +42,6 @@ from netclnt.model import (
     check_range,
     check_text,
 )
-from netclnt.pack import compress, decompress
 
 MAGIC = b"NCMANIF1"
 ENTRIES_MIN, ENTRIES_AVERAGE, ENTRIES_MAX = 16, 64, 256
@@ -151,12 +150,16 @@ def encode_entries(entries: Sequence[Entry]) -> tuple[EntryPage, bytes]:
 
 def compress_entries(plain: bytes) -> bytes:
     """An entry page as it is stored."""
+    from netclnt.pack import compress  # noqa: PLC0415 - zstd; an up-to-date sync never gets here
+
     return compress(plain, 9)
 
 
 def decode_entries(page: EntryPage, stored: bytes, *, where: str, known: dict[bytes, Entry] | None = None) -> list[Entry]:
     """The entries of a page. Those in ``known``, by their bytes, are not made and checked again; the others are added to it.
     Raises Damaged, ForbiddenName or ForbiddenValue."""
+    from netclnt.pack import decompress  # noqa: PLC0415 - as above
+
     _check_digest(page.digest, stored, "manifest page", where)
     plain = decompress(stored, limit=page.plain, what="manifest page", where=where)
     if len(plain) != page.plain:

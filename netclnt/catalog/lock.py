@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import threading
 import time
 from pathlib import Path
@@ -69,7 +68,7 @@ class WriterLock:
                 raise Locked(path=self._connector.address, holder=holder)
             self._connector.change(
                 "UPDATE nc_lock SET token = ?, holder = ?, host = ?, boot = ?, process = ?, alive = ?",
-                (self._token, self._holder, socket.gethostname(), _boot(), os.getpid(), int(time.time())),
+                (self._token, self._holder, os.uname().nodename, _boot(), os.getpid(), int(time.time())),
             )
 
     def _beat(self) -> None:
@@ -98,7 +97,7 @@ def _row(connector: Connector) -> tuple[str, str, str, str, int, int]:
 
 
 def _dead(host: str, boot: str, process: int, alive: int) -> bool:
-    if host == socket.gethostname() and (boot != _boot() or not _runs(process)):
+    if host == os.uname().nodename and (boot != _boot() or not _runs(process)):
         return True
     return time.time() - alive > SILENCE_SECONDS
 

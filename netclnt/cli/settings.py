@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -226,6 +225,8 @@ def catalog_password(config: MasterConfig | SlaveConfig, environment: Mapping[st
 
 
 def _output(command: str) -> bytes:
+    import subprocess  # noqa: PLC0415 - few configs name a command, and each start would pay for it
+
     try:
         done = subprocess.run(
             shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=False

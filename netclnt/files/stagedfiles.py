@@ -14,7 +14,6 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from netclnt.files.confine import Directories, ThreadDirectories, split
@@ -143,6 +142,8 @@ class StagedFiles:
         small = [(file, facts) for file, facts in files if self.entries[file].size <= SMALL and self.entries[file].path]
         if len(small) < _MANY:
             return self._link_some(live, small)
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - takes as long as all other modules for files
+
         half = len(small) // _LINKERS + 1
         with ThreadPoolExecutor(_LINKERS, thread_name_prefix="link") as pool:
             parts = pool.map(lambda begin: self._link_some(live, small[begin : begin + half]), range(0, len(small), half))

@@ -8,11 +8,11 @@ import platform
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from netclnt.errors import ForbiddenValue, StorageError, StorageFailed
 from netclnt.files.confine import open_beneath, split
 from netclnt.files.descriptors import open_limit
-from netclnt.files.digester import ProcessDigester
 from netclnt.files.failures import reported, storage_error
 from netclnt.files.holes import data_ranges
 from netclnt.files.preparing import Prepared, inner, prepare, recover
@@ -26,6 +26,9 @@ from netclnt.files.workarea import STAGING, WorkArea, make_directory, sync_direc
 from netclnt.model import Bytes, Entry, EntryType
 from netclnt.naming import WORK_DIRECTORY, check_name, check_token
 from netclnt.protocols import Digester, Facts, Reader
+
+if TYPE_CHECKING:
+    from netclnt.files.digester import ProcessDigester
 
 _PROCESSORS = 2
 """With fewer there is nothing to gain from a process more."""
@@ -156,6 +159,8 @@ class DirectoryStage:
             yield from data_ranges(descriptor, offset, length)
 
     def digester(self, file: int, *, hash_seed: int) -> Digester | None:
+        from netclnt.files.digester import ProcessDigester  # noqa: PLC0415 - subprocess; an up-to-date sync never gets here
+
         self._check()
         if len(os.sched_getaffinity(0)) < _PROCESSORS:
             return None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -160,6 +158,9 @@ class Database:
 
     def _played_back(self) -> sqlite3.Connection | None:
         """A copy in memory with the journal played back; None if somebody has begun to use the file meanwhile."""
+        import shutil  # noqa: PLC0415 - with all its kinds of archives; it is rare that a writer died and a reader comes first
+        import tempfile  # noqa: PLC0415 - as above
+
         journal = Path(f"{os.path.realpath(self.path)}-journal")  # SQLite's place for it, where the ledger is behind a link
         try:
             with tempfile.TemporaryDirectory(prefix="netclnt-ledger-") as directory:

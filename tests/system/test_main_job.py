@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import change_ext4, change_tree, make_ext4, make_tree
+from tests.support.images import change_ext4, change_tree, content, make_ext4, make_tree
 from tests.support.site import CATALOGS, TRANSPORTS, Run, Site, digest, entries, good
 
 PLAN = ("image", "action", "from_version", "to_version", "bytes_fetch", "bytes_reuse", "bytes_write", "blocks_missing")
@@ -59,6 +59,18 @@ def test_the_main_job(catalog: str, transport: str, make_site: Callable[..., Sit
     assert sum(each["bytes_fetch"] for each in plans(warm)) <= fetched(warm) < fetched(cold) / 2
 
     nothing_to_do(site)
+
+
+def test_an_up_to_date_sync_loads_nothing_that_only_an_update_needs(make_site: Callable[..., Site]) -> None:
+    """Most runs find nothing to do, and what they cost is Python's start."""
+    site = make_site()
+    site.publish(site.put("image", content("idle", 10_000)))
+    site.sync()
+    run = good(site.slave("sync", env={**site.environment_of("slave"), "PYTHONPROFILEIMPORTTIME": "1"}))
+    loaded = {line.rpartition("|")[2].strip() for line in run.err.splitlines() if line.startswith("import time:")}
+    assert "netclnt.offer" in loaded
+    update = {"netclnt.carry", "netclnt.pack", "netclnt.sftp", "backports.zstd", "compression.zstd", "concurrent.futures"}
+    assert not loaded & {*update, "json", "shutil", "socket", "subprocess", "tempfile"}
 
 
 def plans(run: Run) -> list[dict[str, object]]:
