@@ -15,7 +15,7 @@ from netclnt.cli.postponed import PostponedSource
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
 from netclnt.cli.storage import storage
-from netclnt.config import TABLES, ConfigFiles, HooksConfig, MasterConfig, SlaveConfig, from_files, salvage
+from netclnt.config import TABLES, ConfigFiles, HooksConfig, MasterConfig, SlaveConfig, from_files, is_set_up, salvage
 from netclnt.doctor import Check, Found, Host, MasterPatient, SlavePatient, Writer, host_checks, master_checks, slave_checks
 from netclnt.doctor.checks import Asked
 from netclnt.doctor.places import OTHERS_READ, OTHERS_WRITE, look_private
@@ -84,9 +84,9 @@ class _Read:
         found: dict[str, MasterConfig | SlaveConfig] = {}
         broken: list[str] = []
         for table in TABLES:
-            if table.TABLE in files.roles and role in (None, table.TABLE):
-                own = flags if table is SlaveConfig else {}
-                layers = settings.layers(table, files, session.environment, own, session.options.profile)
+            own = flags if table is SlaveConfig else {}
+            layers = settings.layers(table, files, session.environment, own, session.options.profile)
+            if role in (None, table.TABLE) and is_set_up(table, files, layers):
                 found[table.TABLE], keys, more = salvage(table, *layers)
                 broken += [f"{table.TABLE}.{key}" for key in keys]
                 problems += more
@@ -112,6 +112,8 @@ def _look(files: ConfigFiles, problems: tuple[tuple[str, str], ...], *, missing:
         raise ConfigInvalid(path=str(files.path), problems=problems)
     if missing:
         raise ConfigMissing(path=str(files.path), section=missing if files.files else "")
+    if not files.files:
+        return Found("all of it is in the environment")
     looks = [look_private(DISK, file.path, forbidden=OTHERS_WRITE, why="others can change it") for file in files.files]
     return next((found for found in looks if found.hint), looks[0])
 

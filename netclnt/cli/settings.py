@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from netclnt.config import (
-    REQUIRED,
+    TABLES,
     ConfigFile,
     ConfigFiles,
     HooksConfig,
@@ -23,7 +23,7 @@ from netclnt.config import (
     from_environment,
     from_files,
     from_flags,
-    keys,
+    is_set_up,
     resolve,
 )
 from netclnt.config.resolve import read_values
@@ -194,17 +194,17 @@ def layers(
     return [*given, defaults(table, state=state_path(environment), layers=given)]
 
 
-def is_set_up(table: type[Table], files: ConfigFiles, given: list[Layer]) -> bool:
-    """Whether this host is meant to have that role: a file has a table of it, or something else says a key without a default."""
-    required = {name for name, key in keys(table).items() if key.default is REQUIRED}
-    return any(table.TABLE in file.tables for file in files.files) or any(required & layer.keys() for layer in given[:-1])
+def roles(files: ConfigFiles, environment: Mapping[str, str]) -> list[str]:
+    """Those that this host is meant to have, by its files or its environment."""
+    return [table.TABLE for table in TABLES if is_set_up(table, files, [from_environment(table, environment)])]
 
 
 def only_role(explicit: str | None, environment: Mapping[str, str]) -> str | None:
-    """The one role that the config has a table for; None if there are both, or none. Raises as :func:`load`."""
+    """The one role that this host is meant to have; None if there are both, or none. Raises as :func:`load`."""
     files = read(explicit, environment)
     refuse_problems(files)
-    return files.roles[0] if len(files.roles) == 1 else None
+    found = roles(files, environment)
+    return found[0] if len(found) == 1 else None
 
 
 def catalog_password(config: MasterConfig | SlaveConfig, environment: Mapping[str, str]) -> str | None:

@@ -3,7 +3,7 @@
 from netclnt.config.files import TABLES, ConfigFile, ConfigFiles, Problem
 from netclnt.config.hooks import HooksConfig
 from netclnt.config.key import REQUIRED, Key, Shape
-from netclnt.config.layers import Given, Layer, Origin, defaults, from_environment, from_files, from_flags, from_table
+from netclnt.config.layers import Given, Layer, Origin, defaults, from_environment, from_files, from_flags, from_table, is_set_up
 from netclnt.config.readers import duration
 from netclnt.config.resolve import read_tables, require, resolve, salvage
 from netclnt.config.tables import Config, MasterConfig, SlaveConfig, Table, keys
@@ -30,6 +30,7 @@ __all__ = [
     "from_files",
     "from_flags",
     "from_table",
+    "is_set_up",
     "keys",
     "read_tables",
     "require",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from netclnt.config.files import TABLES, ConfigFiles, Problem, unknown
 from netclnt.config.hooks import VARIABLES, HooksConfig
 from netclnt.config.key import REQUIRED, Key
-from netclnt.config.layers import Given, Layer, Origin, from_environment, from_files
+from netclnt.config.layers import Given, Layer, Origin, defaults, from_environment, from_files, is_set_up
 from netclnt.config.readers import Unfit
 from netclnt.config.resolve import deciding, read_values, unknown_keys
 from netclnt.config.tables import MasterConfig, SlaveConfig, Table, keys
@@ -77,17 +77,17 @@ def role_settings(table: type[Table], layers: Sequence[Layer]) -> Iterator[Setti
             yield Setting(table.TABLE, key, _public(key, given.value), given, changed)
 
 
-def all_problems(files: ConfigFiles, environment: Mapping[str, str], hosts: Mapping[str, Layer]) -> list[Problem]:
+def all_problems(files: ConfigFiles, environment: Mapping[str, str], *, state: Path) -> list[Problem]:
     """What is wrong in any file, any profile and the environment, each thing once; also what no single key can say, without a
-    profile and with each. Sorted by file and line. ``hosts`` are the defaults of each role that depend on the host."""
+    profile and with each. Sorted by file and line. ``state`` is the host's default state directory."""
     found: dict[tuple[str, str], Problem] = {}
-    for problem in _problems(files, environment, hosts):
+    for problem in _problems(files, environment, state):
         found.setdefault(problem.pair, problem)
     places = {file: place for place, file in enumerate(files.files)}
     return sorted(found.values(), key=lambda one: (places[one.file] if one.file else len(places), one.line or 0))
 
 
-def _problems(files: ConfigFiles, environment: Mapping[str, str], hosts: Mapping[str, Layer]) -> Iterator[Problem]:
+def _problems(files: ConfigFiles, environment: Mapping[str, str], state: Path) -> Iterator[Problem]:
     yield from files.problems
     yield from _unknown_variables(environment)
     everywhere: set[Problem] = set()
@@ -96,8 +96,9 @@ def _problems(files: ConfigFiles, environment: Mapping[str, str], hosts: Mapping
         between: list[Problem] = []
         for table in ALL_TABLES:
             own = list(from_files(table, files, profile))
-            if own:
-                layers = [from_environment(table, environment), *own, hosts.get(table.TABLE, {})]
+            given = [from_environment(table, environment), *own]
+            if own or is_set_up(table, files, given):
+                layers = [*given, defaults(table, state=state, layers=given)]
                 for layer in layers:
                     yield from _layer_problems(table, layer)
                 values[table.TABLE], problems = read_values(table, layers)

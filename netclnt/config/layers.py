@@ -9,8 +9,8 @@ from enum import StrEnum
 from os.path import normpath
 from pathlib import Path
 
-from netclnt.config.files import PATHS, PROFILE, ConfigFile, ConfigFiles, Problem
-from netclnt.config.key import Key, Shape
+from netclnt.config.files import PATHS, PROFILE, TABLES, ConfigFile, ConfigFiles, Problem
+from netclnt.config.key import REQUIRED, Key, Shape
 from netclnt.config.tables import MasterConfig, Table, keys
 
 _TRUE = frozenset(("1", "true", "yes", "on"))
@@ -93,6 +93,15 @@ def defaults(table: type[Table], *, state: Path, layers: Iterable[Layer]) -> Lay
         chosen = next((one["state"].value for one in layers if "state" in one), str(state))
         layer["catalog"] = Given(f"sqlite:{chosen}/catalog.sqlite", f"{table.TABLE}.catalog", Origin.DEFAULT)
     return layer
+
+
+def is_set_up(table: type[Table], files: ConfigFiles, layers: Iterable[Layer]) -> bool:
+    """Whether this host is meant to have that role: a file has a table of it, or something says a key that this role must have,
+    and no other one has."""
+    roles: tuple[type[Table], ...] = TABLES
+    others = {name for role in roles if role is not table for name in keys(role)}
+    own = {name for name, key in keys(table).items() if key.default is REQUIRED and name not in others}
+    return table.TABLE in files.roles or any(own & layer.keys() for layer in layers)
 
 
 def _from_words(key: Key, raw: str) -> object:

@@ -344,7 +344,7 @@ def test_M2_configs(text: str) -> None:
             resolve(table, from_table(table, values), path=Path("/c"))
     with foreseen(memory=64 << 20):
         file = ConfigFile.of(text, path=Path("/c"), name="c")
-        for problem in all_problems(ConfigFiles(file), {}, {}):
+        for problem in all_problems(ConfigFiles(file), {}, state=Path("/s")):
             assert problem.line is None or 1 <= problem.line <= text.count("\n") + 1
 
 

@@ -180,6 +180,60 @@ def test_no_config_at_all_is_told(home, capsys, words):
     assert "There is no config" in capsys.readouterr().err
 
 
+# --- all of it from the environment
+
+
+OF_A_SLAVE = {"NAME": "s1", "CATALOG": "store", "PARENT": "sftp://u@h/d", "ROOT": "/srv/images", "STATE": "/srv/state"}
+OF_A_MASTER = {"STORE": "/srv/store", "CATALOG": "sqlite:/srv/state/c.sqlite", "STATE": "/srv/state"}
+
+
+@pytest.fixture
+def by_environment(home, monkeypatch):
+    """Nothing but variables says anything."""
+    (home / "config.toml").unlink()
+    (home / "conf.d").rmdir()
+    return lambda variables: [monkeypatch.setenv(f"NETCLNT_{name}", value) for name, value in variables.items()]
+
+
+@pytest.mark.parametrize(("variables", "role"), [(OF_A_SLAVE, "slave"), (OF_A_MASTER, "master")])
+def test_a_role_is_known_by_what_it_alone_needs(by_environment, capsys, variables, role):
+    by_environment(variables)
+    assert settings.only_role(None, os.environ) == role
+    assert main(["config", "validate", "-v"]) == 0
+    assert f"roles: {role}\n" in capsys.readouterr().err
+    assert main(["config", "show"]) == 0
+    assert {key.partition(".")[0] for key in table(capsys)} - {"hooks"} == {role}
+
+
+def test_variables_of_both_roles_make_no_other_role_of_a_slave(home, capsys, monkeypatch):
+    for name in ("CATALOG", "STATE"):
+        monkeypatch.setenv(f"NETCLNT_{name}", OF_A_SLAVE[name])
+    assert main(["config", "show"]) == 0
+    assert "master.store" not in table(capsys)
+
+
+@pytest.mark.parametrize(("variables", "wrong"), [(OF_A_SLAVE, "KEEP"), (OF_A_MASTER, "LEVEL")])
+def test_L6_what_is_wrong_in_the_environment_alone_is_told(by_environment, capsys, variables, wrong):
+    by_environment({**variables, wrong: "many"})
+    assert main(["config", "validate"]) == 2
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == [f"NETCLNT_{wrong}"]
+
+
+@pytest.mark.parametrize("words", [["config", "validate"], ["config", "show"]])
+def test_a_variable_that_sets_nothing_up_is_no_config(by_environment, capsys, words):
+    by_environment({"KEEP": "3"})
+    assert main(words) == 2
+    assert "There is no config" in capsys.readouterr().err
+
+
+def test_doctor_looks_at_a_slave_of_the_environment(by_environment, home, capsys):
+    by_environment({**OF_A_SLAVE, "ROOT": str(home / "root"), "STATE": str(home / "state"), "PARENT": "sftp://u@127.0.0.1:1/d"})
+    main(["doctor"])
+    found = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[2:4] for line in found if line[1] == "config"] == [["ok", "all of it is in the environment"]]
+    assert {line[0] for line in found} == {"host", "slave"}
+
+
 # --- conf.d
 
 

@@ -8,7 +8,7 @@ from netclnt.cli import settings
 from netclnt.cli.command import declare
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
-from netclnt.config import ConfigFiles, HooksConfig, Layer, Table, from_files
+from netclnt.config import HooksConfig, is_set_up
 from netclnt.config.examine import ALL_TABLES, Setting, role_settings
 from netclnt.config.resolve import read_values
 from netclnt.errors import ConfigInvalid, ConfigMissing
@@ -42,8 +42,8 @@ def command(session: Session, *, role: str | None, changed: bool) -> None:
     found: list[Setting] = []
     for table in ALL_TABLES:
         if role in (None, "slave" if table is HooksConfig else table.TABLE):
-            layers = _layers(session, files, table)
-            if table is HooksConfig or settings.is_set_up(table, files, layers):
+            layers = settings.layers(table, files, session.environment, {}, session.options.profile)
+            if table is HooksConfig or is_set_up(table, files, layers):
                 found += role_settings(table, layers)
                 problems += read_values(table, layers)[1]
     if not any(one.given for one in found) and not problems:
@@ -51,12 +51,6 @@ def command(session: Session, *, role: str | None, changed: bool) -> None:
     session.view.table("setting", COLUMNS, (_record(one) for one in found if one.changed or one.problem or not changed))
     if problems:
         raise ConfigInvalid(path=str(files.path), problems=tuple(problem.pair for problem in problems))
-
-
-def _layers(session: Session, files: ConfigFiles, table: type[Table]) -> list[Layer]:
-    if table is HooksConfig:
-        return list(from_files(table, files, session.options.profile))
-    return settings.layers(table, files, session.environment, {}, session.options.profile)
 
 
 def _record(setting: Setting) -> Record:

@@ -8,7 +8,7 @@ from netclnt.cli.errors import Explained
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.cli.text import counted
-from netclnt.config import TABLES, ConfigFiles, Problem, defaults, from_environment, from_files
+from netclnt.config import ConfigFiles, Problem
 from netclnt.config.examine import all_problems, variables
 from netclnt.errors import ConfigMissing, ExitCode
 
@@ -27,25 +27,17 @@ def command(session: Session) -> ExitCode:
     Columns, a problem a line: place (FILE:LINE; empty for what no one line says), key, problem. The exit code is then 2."""
     files = settings.read(session.options.config, session.environment)
     settings.check_profile(files, session.options.profile)
-    problems = _problems(session, files)
+    problems = all_problems(files, session.environment, state=settings.state_path(session.environment))
+    roles = settings.roles(files, session.environment)
     if not problems:
-        if not files.roles and not files.profiles and not variables(session.environment):
+        if not roles and not files.profiles:
             raise ConfigMissing(path=str(files.path), section="slave" if files.files else "")
-        _tell(session, files)
+        _tell(session, files, roles)
         return ExitCode.OK
     session.view.table("problem", COLUMNS, map(_record, problems))
     sentence = f"{counted(len(problems), 'problem')} in the config {files.path}."
     session.view.failed(Explained(ExitCode.USAGE, "ConfigInvalid", sentence, "mend what is listed and run it again"))
     return ExitCode.USAGE
-
-
-def _problems(session: Session, files: ConfigFiles) -> list[Problem]:
-    state = settings.state_path(session.environment)
-    hosts = {}
-    for table in TABLES:
-        given = [from_environment(table, session.environment), *from_files(table, files, session.options.profile)]
-        hosts[table.TABLE] = defaults(table, state=state, layers=given)
-    return all_problems(files, session.environment, hosts)
 
 
 def _record(problem: Problem) -> Record:
@@ -58,13 +50,13 @@ def _record(problem: Problem) -> Record:
     }
 
 
-def _tell(session: Session, files: ConfigFiles) -> None:
+def _tell(session: Session, files: ConfigFiles, roles: list[str]) -> None:
     if not session.options.verbose:
         return
     for file in files.files:
         session.view.note(f"read {file.path}")
     for what, names in (
-        ("roles", files.roles),
+        ("roles", roles),
         ("profiles", files.profiles),
         ("from the environment", variables(session.environment)),
     ):
