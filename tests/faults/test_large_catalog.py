@@ -22,7 +22,7 @@ from tests.support.site import Site
 pytestmark = pytest.mark.slow
 
 MakeSite = Callable[..., Site]
-VERSIONS = 20
+VERSIONS = 50
 """Of each image."""
 
 

@@ -87,12 +87,18 @@ def test_A2_P1_P3_P4_P9_killed_at_a_random_moment(update: tuple[Site, Path], req
             watch.settle()
 
 
+@pytest.fixture
+def minute(request: pytest.FixtureRequest) -> None:
+    """Asked for before what takes its time, too."""
+    if not request.config.getoption("--thorough"):
+        pytest.skip("takes the minute; tests/unit/test_files_digester.py has the same in less")
+
+
+@pytest.mark.usefixtures("minute")
 def test_A2_P9_a_second_process_that_stands_still_holds_up_nothing_for_good(
     update: tuple[Site, Path], request: pytest.FixtureRequest
 ) -> None:
     """It is waited for, for a minute, and then done without."""
-    if not request.config.getoption("--thorough"):
-        pytest.skip("takes the minute; tests/unit/test_files_digester.py has the same in less")
     site, saved = update
     with oracle(site, request, deadline=150) as watch:
         site.restore(saved)
