@@ -42,14 +42,35 @@ _CONFIG_MAX = 1 << 20
 
 def config_path(explicit: str | None, environment: Mapping[str, str]) -> Path:
     """The config that counts: the one asked for, else the first that is there of systemd's configuration directory, ``/etc`` and
-    the XDG place, else where a new one belongs: the first of these for root, and for others the last unless systemd named one."""
+    the XDG place, else where a new one belongs: the first of these for root, and for others the last unless systemd named one.
+    Raises StorageFailed where that cannot be told."""
     if explicit:
-        return Path.cwd() / explicit
+        return _here() / explicit
     given = _first_directory(environment, "CONFIGURATION_DIRECTORY")
     own = _xdg(environment, "XDG_CONFIG_HOME", ".config") / NAME
     places = [*([given / NAME] if given else []), SYSTEM_CONFIG, own]
-    there = next((path for path in places if path.exists() or (path.parent / DROP_INS).is_dir()), None)
+    there = next((path for path in places if _is_there(path) or _is_there(path.parent / DROP_INS)), None)
     return there or (places[0] if given or os.geteuid() == 0 else own)
+
+
+def _here() -> Path:
+    """The working directory. One that was removed (a sync may have replaced it) has no path: what is relative to it stays so, and
+    is refused as any relative path."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
+
+
+def _is_there(path: Path) -> bool:
+    """Raises StorageFailed: one that cannot be looked at may be the one that counts."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return True
 
 
 def state_path(environment: Mapping[str, str]) -> Path:
@@ -187,7 +208,7 @@ def layers(
 ) -> list[Layer]:
     """What says anything of a table's keys, the first one to decide it first, the defaults that depend on the host last."""
     given: list[Layer] = [
-        from_flags(table, flags, directory=Path.cwd()),
+        from_flags(table, flags, directory=_here()),
         from_environment(table, environment),
         *from_files(table, files, profile),
     ]

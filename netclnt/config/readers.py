@@ -44,10 +44,10 @@ _ACCOUNT_NUMBER_MAX = (1 << 32) - 2
 
 
 def text(value: object) -> str:
-    """One line of text, not empty."""
+    """One line of text, not empty nor blank."""
     if not isinstance(value, str):
         raise Unfit("must be text in quotes")
-    if not value:
+    if not value.strip():
         raise Unfit("must not be empty")
     if not value.isprintable():
         raise Unfit("must not contain control characters")

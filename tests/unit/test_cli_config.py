@@ -325,6 +325,16 @@ def test_systemds_directories_come_before_the_usual_ones(home, tmp_path):
     assert settings.config_path(None, environment) == unit / "config.toml"
 
 
+@pytest.mark.parametrize("variable", ["CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME"])
+def test_C13_a_place_that_cannot_be_looked_at_is_told(home, variable):
+    if variable == "XDG_CONFIG_HOME":
+        (home / "config.toml").unlink()
+        (home / "conf.d").rmdir()
+    with pytest.raises(StorageFailed) as caught:
+        settings.config_path(None, {variable: "/" + "x" * 300})
+    assert "x" * 300 in caught.value.path
+
+
 # --- configs that are none
 
 

@@ -65,6 +65,18 @@ def test_the_only_role(file):
     assert settings.only_role(str(file), {}) is None
 
 
+def test_a_working_directory_that_is_gone_matters_only_to_relative_paths(file, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert slave(file, identity="/k").identity == Path("/k")
+    with pytest.raises(ConfigInvalid) as caught:
+        slave(file, identity="k")
+    assert caught.value.problems == (("--identity", "must be an absolute path"),)
+    with pytest.raises(ConfigMissing):
+        settings.load(SlaveConfig, "config.toml", {}, {})
+
+
 @pytest.mark.parametrize("data", [b"\xff", b"x" * 10, b"[slave"])
 def test_L6_a_config_that_is_no_toml(file, data):
     file.write_bytes(data)

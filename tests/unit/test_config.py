@@ -108,6 +108,7 @@ def test_L6_a_problem_is_told_where_the_value_was_given():
         ("name", "a" * 65),
         ("root", "/srv/../etc"),
         ("root", 5),
+        ("password_command", " "),
         ("parent", "sftp://user@host"),
         ("parent", "sftp://user@host:99999/dir"),
         ("select", "debian"),
