@@ -82,15 +82,16 @@ def state_path(environment: Mapping[str, str]) -> Path:
 
 def read(explicit: str | None, environment: Mapping[str, str], *, new: bool = False) -> ConfigFiles:
     """The config's files, as far as they can be used. Raises StorageFailed, and ConfigMissing for one that was asked for, unless
-    it may be ``new``."""
+    it may be ``new``, or it is the usual name of a config of which only conf.d is there: hooks and units name it so."""
     path = config_path(explicit, environment)
+    drop_ins = tuple(_read_drop_ins(path.parent / DROP_INS))
     try:
         main = _read_file(path, path.name, asked_for=bool(explicit))
     except FileNotFoundError:
-        if explicit and not new:
+        if explicit and not new and not (drop_ins and path.name == NAME):
             raise ConfigMissing(path=str(path), section="") from None
         main = ConfigFile(path, path.name, absent=True)
-    return ConfigFiles(main, tuple(_read_drop_ins(path.parent / DROP_INS)))
+    return ConfigFiles(main, drop_ins)
 
 
 def _read_drop_ins(directory: Path) -> Iterator[ConfigFile]:

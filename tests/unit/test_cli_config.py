@@ -10,7 +10,7 @@ import pytest
 from netclnt.cli import settings
 from netclnt.cli.main import main
 from netclnt.config import SlaveConfig
-from netclnt.errors import BadArgument, ConfigInvalid, StorageFailed
+from netclnt.errors import BadArgument, ConfigInvalid, ConfigMissing, StorageFailed
 
 CONFIG = """[slave]
 name = "s1"
@@ -250,6 +250,14 @@ def test_conf_d_alone_is_a_config(home):
     put(home, "all.toml", CONFIG)
     (home / "config.toml").unlink()
     assert slave().name == "s1"
+
+
+def test_conf_d_alone_is_found_by_the_name_that_hooks_and_units_give_it(home):
+    put(home, "all.toml", CONFIG)
+    (home / "config.toml").unlink()
+    assert settings.load(SlaveConfig, str(home / "config.toml"), {}, {}).name == "s1"
+    with pytest.raises(ConfigMissing):
+        settings.load(SlaveConfig, str(home / "confg.toml"), {}, {})
 
 
 @pytest.mark.parametrize("kind", ["directory", "dangling", "loop"])
