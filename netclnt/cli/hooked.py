@@ -58,6 +58,6 @@ def _environment(session: Session) -> Mapping[str, str]:
 
 def _explain(error: BaseException) -> tuple[ExitCode | None, str]:
     if isinstance(error, OutputClosed):
-        return None, "Standard output's reader went away."
+        return None, error.sentence
     told = explain(error)
     return told.code, told.sentence

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from signal import SIGPIPE
 from threading import RLock
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from netclnt import __version__
 from netclnt.cli.around import Run
 from netclnt.cli.errors import Explained, explain
 from netclnt.cli.logsinks import LogFile, Sink, Syslog
-from netclnt.cli.output import Level
+from netclnt.cli.output import Level, OutputClosed
 from netclnt.cli.show import code_level, error_text, event_level, event_line, now
 from netclnt.cli.show_json import error_fields, event_record, json_line
 from netclnt.cli.text import human_seconds, safe
@@ -159,7 +158,7 @@ class JsonForm:
         yield self._line(code_level(explained.code), "error", error_fields(explained, image))
 
     def ended(self, _: str, code: ExitCode | None, seconds: float) -> Lines:
-        number, name = (128 + SIGPIPE, "SIGPIPE") if code is None else (int(code), code.name)
+        number, name = (OutputClosed.exit_code, OutputClosed.name) if code is None else (int(code), code.name)
         yield self._line(code_level(code or ExitCode.OK), "exit", {"code": number, "name": name, "seconds": seconds})
 
     def _line(self, level: Level, kind: str, fields: dict[str, object]) -> tuple[Level, str]:

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import TextIO
+from signal import SIGPIPE
+from typing import ClassVar, TextIO
 
 from netclnt.errors import StorageFailed
 
@@ -24,6 +25,11 @@ class Level(IntEnum):
 
 class OutputClosed(Exception):
     """Standard output's reader went away: the run ends quietly, as by SIGPIPE. Not a failure, so no NetclntError."""
+
+    exit_code: ClassVar[int] = 128 + SIGPIPE
+    """As a shell tells it."""
+    name: ClassVar[str] = "SIGPIPE"
+    sentence: ClassVar[str] = "Standard output's reader went away."
 
 
 class Output:

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from netclnt.cli.errors import explain
+from netclnt.cli.output import OutputClosed
 from netclnt.cli.process import this_process
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
 from netclnt.cli.text import safe
-from netclnt.errors import ExitCode, LedgerBusy, LedgerDamaged, Locked, NetclntError
+from netclnt.errors import LedgerBusy, LedgerDamaged, Locked, NetclntError
 from netclnt.events import Catalog, Changed, Event, Failed, ImageDone, Planned, Summed
 from netclnt.ledger import Ledger, RunImage
 from netclnt.outcome import outcome
@@ -65,15 +66,20 @@ class Recorded:
         # what proved to be damaged stays open, so that the next run reads the ledger through
         if error is None or isinstance(error, LedgerDamaged) or (isinstance(error, LedgerBusy | Locked) and not self._begun):
             return
-        told = explain(error)
-        code = outcome(whole_run=[told.code], images=self._session.failures)
+        code, sentence = self._ending(error)
         # the error that ends the run is the one to tell, not that the ledger could not take it
         with suppress(NetclntError):
             if not self._begun:
                 self.begin()
-            self.end(code, generation=0, images_changed=self._summed.images_changed, message=told.sentence)
+            self.end(code, generation=0, images_changed=self._summed.images_changed, message=sentence)
 
-    def end(self, code: ExitCode, *, generation: int, images_changed: int, message: str = "") -> None:
+    def _ending(self, error: BaseException) -> tuple[int, str]:
+        if isinstance(error, OutputClosed):
+            return error.exit_code, error.sentence
+        told = explain(error)
+        return outcome(whole_run=[told.code], images=self._session.failures), told.sentence
+
+    def end(self, code: int, *, generation: int, images_changed: int, message: str = "") -> None:
         summed, images = self._summed, self._images
         planned = images.forecast
         left = max(0, planned.bytes - summed.bytes_fetched) if planned and images.count(_LEFT) else 0

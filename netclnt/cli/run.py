@@ -100,4 +100,4 @@ def _die_of_sigpipe() -> int:
     silence_stdout()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
-    return 128 + signal.SIGPIPE
+    return OutputClosed.exit_code

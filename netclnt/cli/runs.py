@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from signal import Signals
 
 from netclnt.cli.process import is_alive
 from netclnt.errors import ExitCode
@@ -18,7 +19,17 @@ def run_result(run: Run) -> str:
     """The name of its exit code; of one that has not ended ``running``, ``died``, or ``unfinished`` where nobody can tell."""
     if run.code is None:
         return _WORDS[is_alive(run.process)]
-    return ExitCode(run.code).name if run.code in set(ExitCode) else str(run.code)
+    return code_name(run.code)
+
+
+def code_name(code: int) -> str:
+    """The name of an exit code; of one that a signal leaves behind, the signal's."""
+    if code in set(ExitCode):
+        return ExitCode(code).name
+    try:
+        return Signals(code - 128).name
+    except ValueError:
+        return f"exit code {code}"
 
 
 def moment(text: str) -> datetime | None:

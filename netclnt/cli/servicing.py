@@ -16,7 +16,7 @@ from netclnt.cli.delay import slot_seconds
 from netclnt.cli.errors import Explained, explain
 from netclnt.cli.line import wall_clock
 from netclnt.cli.parser import Globals
-from netclnt.cli.runs import moment
+from netclnt.cli.runs import code_name, moment
 from netclnt.cli.session import Session
 from netclnt.cli.text import human_seconds
 from netclnt.config import SlaveConfig
@@ -95,7 +95,7 @@ class ServiceTeller:
         self._notifier.status(f"syncing since {_local(datetime.now(UTC).timestamp())}, {_WHY[reason]}")
 
     def ended(self, code: int, seconds: float) -> None:
-        name = _code_name(code)
+        name = code_name(code)
         self._last = f"last sync: {name}, {_local(datetime.now(UTC).timestamp())}"
         self._tell(f"sync ended after {human_seconds(seconds)}: {name}", state="ended", code=code, name=name, seconds=seconds)
         if code > 128 and code not in set(ExitCode) and not self._stopping:
@@ -150,15 +150,6 @@ def _next_opening(config: SlaveConfig, now: float) -> float | None:
 
 def _next(at: float, reason: Reason) -> str:
     return f"next sync at {_local(at)}, {_WHY[reason]}"
-
-
-def _code_name(code: int) -> str:
-    if code in set(ExitCode):
-        return ExitCode(code).name
-    try:
-        return signal.Signals(code - 128).name
-    except ValueError:
-        return f"exit code {code}"
 
 
 def _local(at: float) -> str:
