@@ -14,8 +14,8 @@ from netclnt.model import SIZE_MAX, check_range, check_text
 
 RUNS_KEPT = 1000
 NEWEST_KEPT = 200
-"""Of the newest runs so many stay, whatever they did. Of those before them that found nothing to do go first: a slave that looks
-every five minutes still knows what happened weeks ago."""
+"""Of the newest runs so many stay, whatever they did. Of those before them that found nothing to do go first, whatever
+looking cost: a slave that looks every five minutes still knows what happened weeks ago."""
 
 IMAGES_KEPT = 100_000
 QUARTERS_KEPT = 100 * 24 * 4
@@ -26,22 +26,19 @@ _IMAGE = columns(RunImage)
 
 _TRIM = (
     "DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id > (SELECT max(id) FROM run) - ? DESC,"
-    " code IS NOT NULL AND code = 0 AND images_changed = 0 AND bytes_fetched = 0, id DESC LIMIT -1 OFFSET ?)"
+    " code IS NOT NULL AND code = 0 AND images_changed = 0 AND NOT EXISTS (SELECT 1 FROM run_image WHERE run_image.run = run.id),"
+    " id DESC LIMIT -1 OFFSET ?)"
 )
-_TRIM_IMAGES = (
-    "DELETE FROM run_image WHERE run < (SELECT run FROM run_image WHERE run < (SELECT max(id) FROM run)"
-    " ORDER BY run DESC LIMIT 1 OFFSET ?)"
-)
+_TRIM_IMAGES = "DELETE FROM run_image WHERE run < (SELECT run FROM run_image ORDER BY run DESC LIMIT 1 OFFSET ?)"
 _TRIM_FETCHED = "DELETE FROM fetched WHERE quarter <= (SELECT quarter FROM fetched ORDER BY quarter DESC LIMIT 1 OFFSET ?)"
 
 
 def start(connection: sqlite3.Connection, run: Run) -> bool:
-    """Record that a run began, and trim. False if the one before it has not ended, or never will."""
+    """Record that a run began, and trim the runs. False if the one before it has not ended, or never will."""
     before = connection.execute("SELECT code FROM run ORDER BY id DESC LIMIT 1").fetchone()
     row = values(run)
     connection.execute(f"INSERT INTO run ({_RUN}, crc) VALUES ({marks(len(row) + 1)})", (*row, crc(row)))
     connection.execute(_TRIM, (NEWEST_KEPT, RUNS_KEPT))
-    connection.execute(_TRIM_IMAGES, (IMAGES_KEPT,))
     connection.execute(_TRIM_FETCHED, (QUARTERS_KEPT,))
     return before is None or before[0] is not None
 
@@ -65,9 +62,13 @@ def change(connection: sqlite3.Connection, run_id: str, how: Callable[[Run], Run
 
 
 def add_images(connection: sqlite3.Connection, run_id: str, images: Iterable[RunImage]) -> None:
-    for (number,) in connection.execute("SELECT id FROM run WHERE run_id = ?", (run_id,)).fetchall():
-        for image in images:
-            insert(connection, "run_image", f"run, {_IMAGE}", (number, *values(image)))
+    """Record what came of a run's images, and trim what came of those of older ones. Does nothing for an unknown run."""
+    found = connection.execute("SELECT id FROM run WHERE run_id = ?", (run_id,)).fetchone()
+    rows = [(*found, *values(image)) for image in images] if found else []
+    for row in rows:
+        insert(connection, "run_image", f"run, {_IMAGE}", row)
+    if rows:
+        connection.execute(_TRIM_IMAGES, (IMAGES_KEPT,))
 
 
 def take_over(connection: sqlite3.Connection, runs: Iterable[Run], quarters: Iterable[tuple[str, int]]) -> None:

@@ -225,9 +225,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunImage:
-    """What came of one image in a run. ``result`` is ``updated``, ``recorded``, ``deferred`` (it is fetched, and not shown), or
-    ``failed``, ``left`` where the run ended before it was this image's turn. ``version`` is the one that was offered, None where
-    nobody knows; ``message`` the sentence that was shown for an error, or empty."""
+    """What came of one image in a run. ``result`` is that of :class:`~netclnt.events.ImageDone` (``deferred``: it is fetched, and
+    not shown), or ``failed``, or ``left`` where the run ended before it was this image's turn. ``version`` is the one that was
+    offered, None where nobody knows; ``message`` the sentence that was shown for an error, or empty."""
 
     image: str
     result: str

@@ -292,7 +292,8 @@ def test_runs_are_trimmed_first_those_that_found_nothing_to_do(monkeypatch: pyte
     monkeypatch.setattr(history, "NEWEST_KEPT", 2)
     with Ledger(":memory:") as book:
         for number in range(12):
-            run_once(book, f"r{number}", bytes_fetched=10 if number in (1, 2, 4, 5, 6) else 0)
+            images = [RunImage("a", "recorded")] if number in (1, 2, 4, 5, 6) else []
+            run_once(book, f"r{number}", bytes_fetched=10, images=images)  # to look at the store's HEAD costs bytes
         assert [run.run_id for run in book.runs()] == ["r11", "r10", "r6", "r5", "r4", "r2"]
         for number in range(12, 20):
             run_once(book, f"r{number}", code=5)
@@ -309,6 +310,11 @@ def test_what_came_of_each_image_is_kept_with_its_run_and_bounded(monkeypatch: p
         assert [len(book.run_images(f"r{number}")) for number in range(5)] == [0, 2, 2, 2, 0]
         assert book.run_images("r3") == [replace(some[1]), replace(some[0], seconds=1.0)]
         assert book.run_images("unknown") == []
+        asked: list[str] = []
+        book._database._connection.set_trace_callback(asked.append)
+        run_once(book, "r4b")
+        book._database._connection.set_trace_callback(None)
+        assert not any(sql.startswith("DELETE FROM run_image") for sql in asked)  # a run that found nothing to do adds none
         monkeypatch.setattr(history, "RUNS_KEPT", 1)
         monkeypatch.setattr(history, "NEWEST_KEPT", 1)
         run_once(book, "r5")
