@@ -10,7 +10,6 @@ from netclnt.ledger import Ledger
 from netclnt.schedule import Forecast
 from netclnt.slave import Slave
 
-_RUNS_LOOKED_AT = 50
 _RUNS_COUNTED = 5
 _WORTHWHILE_BYTES = 1 << 20
 
@@ -45,6 +44,6 @@ def sum_up(slave: Slave, plans: Sequence[Planned], summed: Summed) -> Forecasted
 
 def _line_rate(ledger: Ledger) -> float | None:
     """Bytes a second that the best of the last runs with a worthwhile amount got over the line, as others may have been capped;
-    None if there was none yet."""
-    runs = [run for run in ledger.runs(_RUNS_LOOKED_AT) if run.bytes_fetched >= _WORTHWHILE_BYTES and run.seconds > 0]
-    return max((run.bytes_fetched / run.seconds for run in runs[:_RUNS_COUNTED]), default=None)
+    None if there was none yet. However many runs found nothing to do since then."""
+    runs = ledger.runs_that_fetched(_WORTHWHILE_BYTES, limit=_RUNS_COUNTED)
+    return max((run.bytes_fetched / run.seconds for run in runs), default=None)

@@ -81,7 +81,17 @@ def take_over(connection: sqlite3.Connection, runs: Iterable[Run], quarters: Ite
 
 def newest(database: Database, limit: int) -> list[Run]:
     """Newest first."""
-    rows = database.rows(f"SELECT {_RUN}, crc FROM run ORDER BY id DESC LIMIT ?", (limit,))
+    return _runs(database, f"SELECT {_RUN}, crc FROM run ORDER BY id DESC LIMIT ?", limit)
+
+
+def newest_that_fetched(database: Database, count: int, limit: int) -> list[Run]:
+    """Of those that ended, having fetched at least so many bytes, the newest; newest first."""
+    sql = f"SELECT {_RUN}, crc FROM run WHERE bytes_fetched >= ? AND seconds > 0 ORDER BY id DESC LIMIT ?"
+    return _runs(database, sql, count, limit)
+
+
+def _runs(database: Database, sql: str, *parameters: int) -> list[Run]:
+    rows = database.rows(sql, parameters)
     with database.believed():
         return [Run(*row) for row in checked(rows)]
 

@@ -307,6 +307,10 @@ class Ledger:
         """The newest runs, newest first."""
         return history.newest(self._database, limit)
 
+    def runs_that_fetched(self, count: int, *, limit: int) -> list[Run]:
+        """Of those that ended, having fetched at least so many bytes, the newest; newest first."""
+        return history.newest_that_fetched(self._database, count, limit)
+
     def fetched_quarters(self) -> list[tuple[str, int]]:
         """All quarters of an hour in which something was fetched, and the bytes, the oldest first."""
         return history.fetched(self._database)
