@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 from netclnt.errors import ExitCode, HookFailed, PutOff, Stopped
 from netclnt.events import Hooked, HookLine, Observer, Warned
-from netclnt.outcome import outcome
+from netclnt.outcome import FINE, outcome
 from netclnt.protocols import Ended, Programs
 from netclnt.result import Result
 
@@ -39,7 +39,6 @@ HURRY_SECONDS = 1.5
 """What ``after`` may take where netclnt itself was told to end: it promises to be gone within five seconds."""
 _HURRIED_GRACE_SECONDS = 0.5
 
-_FINE = (ExitCode.OK, ExitCode.DIFF, ExitCode.PAUSED)
 _SIGPIPE = 141
 _IMAGES_MAX = 1000
 _MESSAGE_MAX = 1000
@@ -118,7 +117,7 @@ class Hooks:
 
     def _after(self, result: Result, error: BaseException | None, observer: Observer) -> None:
         facts = self._ending(result, error)
-        fine = facts["exit_code"] in _FINE
+        fine = facts["exit_code"] in FINE
         told_to_end = isinstance(error, Stopped)
         failures: list[HookFailed | None] = []
         if not fine and not told_to_end:

@@ -24,6 +24,9 @@ _PRECEDENCE = (
     ExitCode.PAUSED,
 )
 
+FINE = (ExitCode.OK, ExitCode.DIFF, ExitCode.PAUSED)
+"""How runs end that nobody needs to look at."""
+
 
 def outcome(*, whole_run: Iterable[ExitCode] = (), images: Iterable[ExitCode] = (), succeeded: bool = False) -> ExitCode:
     """The one code a run ends with, by the contract's order of precedence.

@@ -9,8 +9,9 @@ from enum import IntEnum
 from netclnt.cli.show import Record
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
+from netclnt.outcome import FINE
 
-_NORMAL = (ExitCode.OK.name, ExitCode.DIFF.name, ExitCode.PAUSED.name)
+_NORMAL = tuple(code.name for code in FINE)
 
 
 class State(IntEnum):

@@ -11,6 +11,7 @@ from netclnt.cli.around import Run
 from netclnt.cli.errors import explain
 from netclnt.errors import ExitCode, NetclntError
 from netclnt.events import Warned
+from netclnt.outcome import FINE
 from netclnt.ping import post, url_of
 
 _SECONDS = 10.0
@@ -19,7 +20,6 @@ _HURRY_SECONDS = 2.0
 _TRIES = 2
 _PAUSE_SECONDS = 1.0
 
-_GOOD = (ExitCode.OK, ExitCode.DIFF, ExitCode.PAUSED)
 _SIGNALS = (ExitCode.HANGUP, ExitCode.INTERRUPT, ExitCode.TERMINATED)
 
 
@@ -55,7 +55,7 @@ class _Pinger:
         if self._starting:
             self._starting.join(_HURRY_SECONDS if hurried else None)
         tries = 1 if hurried or self._trouble else _TRIES
-        self._send("" if code in _GOOD else str(int(code)), self._run.ending, tries, _HURRY_SECONDS if hurried else _SECONDS)
+        self._send("" if code in FINE else str(int(code)), self._run.ending, tries, _HURRY_SECONDS if hurried else _SECONDS)
         if self._trouble:
             self._run.session.observe(Warned("ping-failed", explain(self._trouble).sentence))
 

@@ -30,6 +30,7 @@ from netclnt.events import (
     Waiting,
     Warned,
 )
+from netclnt.outcome import FINE
 
 Record = Mapping[str, object]
 
@@ -201,7 +202,7 @@ _QUIET = (ExitCode.LOCKED, ExitCode.PAUSED)
 
 def code_level(code: ExitCode) -> Level:
     """How much an end with this code matters."""
-    return Level.INFO if code in (ExitCode.OK, ExitCode.DIFF, *_QUIET) else Level.ERROR
+    return Level.INFO if code in (*FINE, ExitCode.LOCKED) else Level.ERROR
 
 
 def event_level(event: Event) -> Level:

@@ -16,9 +16,10 @@ from netclnt.cli.runs import moment, run_result
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
 from netclnt.config import MasterConfig, SlaveConfig, duration
-from netclnt.errors import BadArgument, ExitCode
+from netclnt.errors import BadArgument
 from netclnt.ledger import Ledger, Run, RunImage
 from netclnt.offerhistory import OfferChange, offer_changes
+from netclnt.outcome import FINE
 
 COLUMNS = (
     Column("started", "started", "time"),
@@ -58,8 +59,6 @@ OFFER_COLUMNS = (
     Column("generation", "generation", "number"),
     Column("note", "note"),
 )
-
-_NORMAL = (ExitCode.OK, ExitCode.DIFF, ExitCode.PAUSED)
 
 
 @declare(
@@ -116,7 +115,7 @@ def _matching(ledger: Ledger, run: Run, pattern: str | None) -> list[RunImage]:
 
 
 def _has_failed(run: Run) -> bool:
-    return run_result(run) == "died" if run.code is None else run.code not in _NORMAL
+    return run_result(run) == "died" if run.code is None else run.code not in FINE
 
 
 def run_record(run: Run) -> dict[str, object]:
