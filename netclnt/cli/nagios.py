@@ -23,6 +23,10 @@ class State(IntEnum):
     UNKNOWN = 3
 
 
+_TEXT_MAX = 1000
+"""Characters of one role. Of a plugin's output only so much is read, 4 KiB by older ones, and what is cut off from behind is the
+performance data."""
+
 _WORST_FIRST = (State.CRITICAL, State.UNKNOWN, State.WARNING, State.OK)
 
 
@@ -44,9 +48,13 @@ class Verdict:
 def line(verdicts: Sequence[Verdict]) -> tuple[str, State]:
     """All of them in one line, and the worst state."""
     state = next(state for state in _WORST_FIRST if any(verdict.state is state for verdict in verdicts))
-    text = "; ".join(safe(verdict.text.replace("\n", " ").replace("|", "/")) for verdict in verdicts)
+    text = "; ".join(_shortened(safe(verdict.text.replace("\n", " ").replace("|", "/"))) for verdict in verdicts)
     data = " ".join(datum for verdict in verdicts for datum in verdict.data)
     return f"NETCLNT {state.name} - {text}" + (f" | {data}" if data else ""), state
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
 
 
 def judge(record: Record, limits: Limits) -> Verdict:

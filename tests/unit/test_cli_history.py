@@ -250,6 +250,16 @@ def test_states_and_the_form_of_the_line(changes: dict[str, Any], limits: Limits
         assert value[0].isdigit()
 
 
+def test_L2_however_much_is_damaged_there_is_room_for_the_performance_data() -> None:
+    many = record(damaged=[f"ö-{number}-\x1b" for number in range(3000)])
+    text, state = nagios.line([nagios.judge(many, HOURS), nagios.judge(many, HOURS)])
+    assert state is State.CRITICAL
+    assert len(text.encode()) < 4096
+    assert text.isprintable()
+    assert "damaged: ö-0-" in text
+    assert text.count(" damaged=3000;;0;0") == 2
+
+
 def test_the_worst_of_two_roles_counts() -> None:
     fine, bad = nagios.Verdict(State.OK, "a", ["x=1"]), nagios.Verdict(State.CRITICAL, "b", ["y=2"])
     assert nagios.line([fine, bad]) == ("NETCLNT CRITICAL - a; b | x=1 y=2", State.CRITICAL)
