@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -32,7 +33,13 @@ def known(kind: str) -> set[str]:
     return {name for one in definition.get("anyOf", [definition]) for name in one["properties"]}
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
+    return dict(pairs)
+
+
 def test_the_schema_is_one() -> None:
+    json.loads((Path(netclnt.__file__).parent / "jsonlines.schema.json").read_text(), object_pairs_hook=once)
     meta.validate(SCHEMA)
     assert [rule["then"]["$ref"] for rule in SCHEMA["allOf"]] == [f"#/$defs/{kind}" for kind in TYPES]
 
