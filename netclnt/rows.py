@@ -6,7 +6,6 @@ driver may do to it without changing its meaning (padding, Decimal, bytes) is un
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby, islice, zip_longest
 
-from netclnt.errors import BadArgument, ForbiddenValue, HistoriesDiffer, TrustError
+from netclnt.errors import ForbiddenValue, HistoriesDiffer, TrustError
 from netclnt.model import REQUIREMENTS_MAX, CatalogState, Kind, NewVersion, Refused, Requirement, Version
-from netclnt.naming import twin_key
+from netclnt.namekeys import name_hash, name_key, twin_hash
 from netclnt.protocols import OfferRows
 
 SCHEMA_VERSION = 1
@@ -139,30 +138,6 @@ STATE_COLUMNS = (
 IMAGE_COLUMNS = ("name", "kind")
 VERSION_COLUMNS = VERSION.column_names[1:]
 REQUIREMENT_COLUMNS = ("position", "name", "version_range")
-
-
-# --- keys of names
-
-
-def name_key(name: str) -> str:
-    """The UTF-8 bytes in hex: sorts as the bytes do under every database's collation."""
-    return name.encode("utf-8").hex()
-
-
-def name_hash(name: str) -> str:
-    """SHA-256 of a name: what names are looked up by, since databases compare text each in its own way."""
-    return hashlib.sha256(name.encode("utf-8")).hexdigest()
-
-
-def twin_hash(name: str) -> str:
-    """Equal for names that fall together when case is ignored."""
-    return name_hash(twin_key(name))
-
-
-def parents(name: str) -> tuple[str, ...]:
-    """The names of all directories above an image."""
-    parts = name.split("/")
-    return tuple("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
 # --- values out of a database
@@ -388,16 +363,3 @@ def requirement_rows(image: int, version: Version) -> list[Row]:
         (image, version.number, position, each.name, each.range, version.generation)
         for position, each in enumerate(version.requires)
     ]
-
-
-def check_neighbour(name: str, kind: Kind, other: str, other_kind: Kind) -> None:
-    """Raise BadArgument if an image called ``name`` of ``kind`` cannot exist beside the image ``other``."""
-    if name == other:
-        if kind is not other_kind:
-            raise BadArgument(argument=name, problem=f"is there already, with kind {other_kind}")
-    elif twin_key(name) == twin_key(other):
-        raise BadArgument(argument=name, problem=f"differs only in case from the image {other}")
-    elif other.startswith(name + "/") or name.startswith(other + "/"):
-        raise BadArgument(
-            argument=name, problem=f"cannot lie in the same root as the image {other}: one is a directory of the other"
-        )

@@ -8,6 +8,7 @@ from netclnt.catalog import statements
 from netclnt.catalog.connection import Connector
 from netclnt.errors import Incompatible
 from netclnt.model import CatalogState, HeldVersion, Refused, Version
+from netclnt.namekeys import name_hash
 from netclnt.naming import check_channel
 from netclnt.rows import (
     DROP,
@@ -16,7 +17,6 @@ from netclnt.rows import (
     PROMOTE,
     RETIRE,
     SCHEMA_VERSION,
-    name_hash,
     number,
     state_of,
     text,

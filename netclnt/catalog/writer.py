@@ -20,6 +20,7 @@ from netclnt.catalog.lock import LOCK_FREE, WriterLock
 from netclnt.catalog.reader import SqlReader
 from netclnt.errors import BadArgument, ForeignMaster, Incompatible, NoSuchImage, Unreachable
 from netclnt.model import CatalogState, NewVersion, Report, Version
+from netclnt.namekeys import check_neighbour, name_hash, name_key, parents, twin_hash
 from netclnt.naming import check_channel, check_name
 from netclnt.protocols import OfferRows
 from netclnt.rows import (
@@ -40,18 +41,13 @@ from netclnt.rows import (
     Row,
     Table,
     check_history,
-    check_neighbour,
     clean,
     image_row,
     kind_of,
-    name_hash,
-    name_key,
     number,
-    parents,
     requirement_rows,
     state_row,
     text,
-    twin_hash,
     version_of,
     version_row,
 )

@@ -10,6 +10,7 @@ from typing import Any
 from netclnt import rows
 from netclnt.errors import BadArgument, ForeignMaster, Incompatible, Locked, NetclntError, NoSuchImage, TrustError
 from netclnt.model import GENERATION_MAX, CatalogState, HeldVersion, Kind, NewVersion, Refused, Report, Requirement, Version
+from netclnt.namekeys import check_neighbour
 from netclnt.naming import check_channel, check_name
 from netclnt.protocols import OfferRows
 
@@ -114,7 +115,7 @@ class MemoryCatalog:
         state = self.state()
         check_channel(new.channel)
         for other, image in self._images.items():
-            rows.check_neighbour(new.name, new.kind, other, image.kind)
+            check_neighbour(new.name, new.kind, other, image.kind)
         versions = self._versions.get(new.name, {})
         lifted = [each.number for each in self._events if each.name == new.name]
         version = rows.version_of(new, number=max(lifted, default=0) + 1, generation=state.generation + 1)

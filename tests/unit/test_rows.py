@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netclnt import rows
-from netclnt.errors import BadArgument, ForbiddenValue, NetclntError
-from netclnt.model import CatalogState, Kind, Refused
+from netclnt.errors import ForbiddenValue, NetclntError
+from netclnt.model import CatalogState, Refused
 
 
 @pytest.mark.parametrize("value", [7, Decimal(7), Decimal("7.000"), "7", "7   ", b"7"])
@@ -40,11 +40,6 @@ def test_E7_text_in_disguise_is_text(value: object, meant: str) -> None:
 def test_E7_what_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(ForbiddenValue):
         rows.text(value)
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20))
-def test_keys_of_names_sort_as_their_bytes_do(names: list[str]) -> None:
-    assert sorted(names, key=rows.name_key) == sorted(names, key=str.encode)
 
 
 @given(st.integers(0, 2**64 - 1))
@@ -85,18 +80,3 @@ def test_F_hostile_states_become_states_or_foreseen_errors(hostile: list[object]
 
 def test_a_version_needs_as_many_columns_as_are_asked_for() -> None:
     assert len(rows.IMAGE_COLUMNS) + len(rows.VERSION_COLUMNS) + len(rows.REQUIREMENT_COLUMNS) == 17
-
-
-@pytest.mark.parametrize("other", ["WIN/10", "win", "win/10/x"])
-def test_neighbours_that_cannot_be(other: str) -> None:
-    with pytest.raises(BadArgument):
-        rows.check_neighbour("win/10", Kind.IMAGE, other, Kind.IMAGE)
-
-
-@pytest.mark.parametrize("other", ["win/10", "win/1", "win/100", "wi", "winter"])
-def test_neighbours_that_can_be(other: str) -> None:
-    rows.check_neighbour("win/10", Kind.IMAGE, other, Kind.IMAGE)
-
-
-def test_parents_of_a_name() -> None:
-    assert (rows.parents("a/b/c"), rows.parents("a")) == (("a", "a/b"), ())
