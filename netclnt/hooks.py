@@ -15,8 +15,8 @@ from pathlib import PurePath
 
 from netclnt.errors import ExitCode, HookFailed, PutOff, Stopped
 from netclnt.events import Hooked, HookLine, Observer, Warned
+from netclnt.machine import Ended, Programs
 from netclnt.outcome import FINE, outcome
-from netclnt.protocols import Ended, Programs
 from netclnt.result import Result
 
 

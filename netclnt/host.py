@@ -20,7 +20,7 @@ _DEFAULT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class SystemChild:
-    """:class:`netclnt.protocols.Child` by its process id."""
+    """:class:`netclnt.machine.Child` by its process id."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -40,7 +40,7 @@ class SystemChild:
 
 
 class SystemHost:
-    """:class:`netclnt.protocols.Host` of the thread that made it, inside :func:`system_host`. ``words`` are the child's program
+    """:class:`netclnt.machine.Host` of the thread that made it, inside :func:`system_host`. ``words`` are the child's program
     and its arguments."""
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:

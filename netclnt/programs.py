@@ -1,4 +1,4 @@
-"""Programs of this host, run for their exit code and for what they say: :class:`netclnt.protocols.Programs`.
+"""Programs of this host, run for their exit code and for what they say: :class:`netclnt.machine.Programs`.
 
 Each runs in a session of its own, so that it can be ended with all that it started; what it starts in yet another session (a
 daemon) is left alone. It inherits no descriptor but its three streams, and no signal is ignored or blocked in it.
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from types import FrameType
 
-from netclnt.protocols import Ended
+from netclnt.machine import Ended
 
 _HURRY_SECONDS = 0.5
 """Between SIGTERM and SIGKILL, where netclnt itself has been told to end."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from netclnt.agenda import Agenda, LastRun, Plan, Reason
 from netclnt.errors import ExitCode, NetclntError, StorageFailed
-from netclnt.protocols import Child, Host
+from netclnt.machine import Child, Host
 
 LONGEST_WAIT = 60.0
 """Seconds after which the clock is looked at again: somebody may have set it."""

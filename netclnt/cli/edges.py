@@ -24,8 +24,9 @@ from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
 from netclnt.errors import BadArgument, ConfigInvalid, StorageError
 from netclnt.events import Warned
+from netclnt.machine import Host
 from netclnt.model import CatalogState
-from netclnt.protocols import Catalog, Content, Host, Root, SlaveCatalog, Source
+from netclnt.protocols import Catalog, Content, Root, SlaveCatalog, Source
 from netclnt.selection import Selection
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from netclnt.doctor.host import look_at_clock
 from netclnt.doctor.places import OTHERS_WRITE, look_at_space, look_private, look_writable
 from netclnt.errors import CatalogBehindStore, ForeignMaster, Incompatible, NetclntError, SourceMissing
 from netclnt.head import HEAD_PATH, StoreHead
+from netclnt.machine import Disk
 from netclnt.master import read_head
 from netclnt.model import CatalogState
-from netclnt.protocols import Catalog, Disk, Store
+from netclnt.protocols import Catalog, Store
 
 _PARTS = ("packs", "manifests", HEAD_PATH)
 

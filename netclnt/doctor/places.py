@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netclnt.doctor.checks import Found, warn
 from netclnt.errors import NoSpace
-from netclnt.protocols import Disk
+from netclnt.machine import Disk
 
 _FULL = 1 << 20
 """With less than this not even a ledger can be written."""

@@ -14,8 +14,9 @@ from netclnt.doctor.speed import measure
 from netclnt.errors import ForeignMaster, StorageError
 from netclnt.head import StoreHead
 from netclnt.ledger import Held, Ledger, Quarantine, Run
+from netclnt.machine import Disk
 from netclnt.model import CatalogState
-from netclnt.protocols import Disk, SlaveCatalog, Source
+from netclnt.protocols import SlaveCatalog, Source
 
 _EXECUTE = 0o111
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from netclnt.files import syscalls
 from netclnt.files.failures import reported
-from netclnt.protocols import Looks, Space
+from netclnt.machine import Looks, Space
 
 _UNNAMED = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 _NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -24,7 +24,7 @@ _NOT_THERE = (errno.ENOSYS, errno.EPERM)
 
 
 class LocalDisk:
-    """:class:`netclnt.protocols.Disk`."""
+    """:class:`netclnt.machine.Disk`."""
 
     def looks(self, path: Path) -> Looks:
         with reported("look at", str(path)):

@@ -14,7 +14,7 @@ ENDS_AFTER_SIGTERM = 1.0
 
 @dataclass(eq=False)
 class MemoryChild:
-    """:class:`netclnt.protocols.Child` that runs from ``began`` until ``until`` (by ``clock``) and then has ``result``. With
+    """:class:`netclnt.machine.Child` that runs from ``began`` until ``until`` (by ``clock``) and then has ``result``. With
     ``stubborn``, SIGTERM does not end it. ``sent`` are the signals that came before its end."""
 
     clock: Callable[[], float]
@@ -48,7 +48,7 @@ class MemoryRun:
 
 
 class MemoryHost:
-    """:class:`netclnt.protocols.Host`. ``runs`` are those of the children, in turn; behind the last, each is as MemoryRun()."""
+    """:class:`netclnt.machine.Host`. ``runs`` are those of the children, in turn; behind the last, each is as MemoryRun()."""
 
     def __init__(self, now: float, *, runs: Iterable[MemoryRun] = ()) -> None:
         self._runs = iter(runs)

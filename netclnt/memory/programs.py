@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from netclnt.protocols import Ended
+from netclnt.machine import Ended
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class MemoryProgram:
 
 
 class MemoryPrograms:
-    """:class:`netclnt.protocols.Programs`. ``programs`` are there by their paths; ``calls`` are all runs so far."""
+    """:class:`netclnt.machine.Programs`. ``programs`` are there by their paths; ``calls`` are all runs so far."""
 
     def __init__(self, programs: Mapping[str, MemoryProgram]) -> None:
         self.programs = dict(programs)

@@ -13,8 +13,8 @@ import pytest
 
 from netclnt.errors import StorageFailed
 from netclnt.host import HEEDED, system_host
+from netclnt.machine import Child, Host
 from netclnt.memory.host import MemoryHost, MemoryRun
-from netclnt.protocols import Child, Host
 
 DEADLINE = 30.0
 """Only against hanging."""

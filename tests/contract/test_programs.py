@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from netclnt.machine import Ended, Programs
 from netclnt.memory.programs import MemoryProgram, MemoryPrograms
 from netclnt.programs import LocalPrograms
-from netclnt.protocols import Ended, Programs
 
 
 @dataclass

@@ -13,9 +13,9 @@ from netclnt.doctor.ends import CATALOG_STAGES, STORE_STAGES, read_head, read_of
 from netclnt.doctor.host import look_at_clock
 from netclnt.doctor.places import look_at_space
 from netclnt.doctor.speed import measure
+from netclnt.machine import Looks, Space
 from netclnt.memory.source import MemorySource
 from netclnt.model import DEFAULT_CHANNEL
-from netclnt.protocols import Looks, Space
 from tests.support.world import World
 
 TEMP = e.Unreachable("store", "x", "y")

@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "netclnt"
 
 LAYERS = {
-    "words": ["errors", "outcome", "model", "naming", "events", "protocols"],
+    "words": ["errors", "outcome", "model", "naming", "events", "protocols", "machine"],
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "allowance", "pagedeltas", "subset"),

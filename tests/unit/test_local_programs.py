@@ -17,8 +17,8 @@ import pytest
 
 from netclnt import programs
 from netclnt.errors import Terminated
+from netclnt.machine import Ended
 from netclnt.programs import LocalPrograms
-from netclnt.protocols import Ended
 
 PYTHON = [sys.executable, "-SE", "-c"]
 LONG = 600.0
