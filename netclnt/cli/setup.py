@@ -13,19 +13,7 @@ from typing import Generic, TypeVar
 from netclnt.cli import settings
 from netclnt.cli.session import Session
 from netclnt.cli.storage import storage
-from netclnt.config import (
-    ConfigFile,
-    ConfigFiles,
-    Key,
-    Layer,
-    Table,
-    defaults,
-    from_environment,
-    from_files,
-    from_flags,
-    keys,
-    resolve,
-)
+from netclnt.config import ConfigFile, ConfigFiles, Key, Layer, Table, from_files, keys, resolve
 from netclnt.config.readers import Unfit
 from netclnt.config.text import render, replace_table
 from netclnt.errors import BadArgument
@@ -56,11 +44,9 @@ def plan_table(table: type[T], session: Session, flags: Mapping[str, object], *,
         raise BadArgument(argument="--profile", problem="init writes the config itself, not a profile of it")
     files = settings.read(session.options.config, session.environment, new=True)
     file = files.main
-    given = from_flags(table, flags, directory=Path.cwd())
-    environment = from_environment(table, session.environment)
     own = file.tables.get(table.TABLE)
-    layers = [given, environment, *from_files(table, files, None)]
-    layers.append(defaults(table, state=settings.state_path(session.environment), layers=layers))
+    layers = settings.layers(table, files, session.environment, flags)
+    given, environment = layers[:2]
     config = resolve(table, *layers, path=file.path, problems=files.problems)
     unwritten = tuple(value.where for name, value in environment.items() if name not in given)
     _refuse_overruled(table, files, given)
@@ -74,12 +60,15 @@ def plan_table(table: type[T], session: Session, flags: Mapping[str, object], *,
 
 def _new_text(table: type[Table], file: ConfigFile, values: dict[str, object]) -> str:
     new = replace_table(file.text, table, render(table, values))
-    if ConfigFile.of(new, path=file.path).document != dict(file.document) | {table.TABLE: values}:
+    read = ConfigFile.of(new, path=file.path)
+    if read.document != dict(file.document) | {table.TABLE: values}:
         raise BadArgument(
             argument=str(file.path),
             problem=f"the table [{table.TABLE}] cannot be replaced safely",
             hint=f"edit {file.path} by hand",
         )
+    for problem in read.problems:
+        raise BadArgument(argument=problem.where, problem=problem.text, hint=f"edit {file.path} by hand")
     return new
 
 
@@ -87,7 +76,7 @@ def _refuse_overruled(table: type[Table], files: ConfigFiles, given: Layer) -> N
     """Raises BadArgument for a flag that another file of the config would overrule."""
     known = keys(table)
     for file in reversed(files.drop_ins):
-        there = file.tables.get(table.TABLE, {})
+        there = {name: value.value for layer in from_files(table, ConfigFiles(file), None) for name, value in layer.items()}
         for name, value in given.items():
             if name in there and not _same(known[name], value.value, there):
                 raise BadArgument(

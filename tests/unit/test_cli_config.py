@@ -461,6 +461,17 @@ def test_init_adds_to_what_conf_d_says(empty, capsys):
     assert f"{empty}/conf.d/site.toml says otherwise" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["config.toml", "conf.d/x.toml"])
+def test_init_puts_no_paths_beside_a_table_of_them(home, capsys, place):
+    with (home / place).open("a") as file:
+        file.write('[paths]\n"a*" = "/srv/a"\n')
+    before = (home / "config.toml").read_text()
+    assert main(["init", "slave", "--force", "--root", "root", "--state", "state", "--paths", "b*=/srv/b"]) == 2
+    assert ("cannot stand beside slave.paths" if place == "config.toml" else f"{home}/{place} says") in capsys.readouterr().err
+    assert (home / "config.toml").read_text() == before
+    assert slave().paths == (("a*", Path("/srv/a")),)
+
+
 def test_init_writes_no_profile(empty, capsys):
     assert main([*INIT, "--profile", "night"]) == 2
     assert not (empty / "config.toml").exists()
