@@ -26,7 +26,7 @@ from netclnt.model import ID_BYTES
 
 MAGIC = b"NCINDEX1"
 _HEADER = struct.Struct("<8sQII")
-_RECORDS_IN_MEMORY = 200_000
+_RECORDS_IN_MEMORY = 100_000
 _RECORDS_AT_ONCE = 20_000
 _IDS_PER_BUCKET = 32
 _FANOUT_BITS_MAX = 24
@@ -265,9 +265,11 @@ class Growing:
     def _spill(self) -> None:
         part = self._path.with_name(f"{self._path.name}.grow{self._written}")
         self._written += 1
-        write_run(part, (id_ + value for id_, value in self._recent.items()), value_size=self._value_size)
+        recent, ids = self._recent, sorted(self._recent)
+        batches = (ids[start : start + _RECORDS_AT_ONCE] for start in range(0, len(ids), _RECORDS_AT_ONCE))
+        _write_sorted(part, ([id_ + recent[id_] for id_ in batch] for batch in batches), len(ids), self._value_size)
         self._filter = self._filter or bytearray(1 << 25)
-        for prefix in (int.from_bytes(id_[:4], "big") for id_ in self._recent):
+        for prefix in (int.from_bytes(id_[:4], "big") for id_ in ids):
             self._filter[prefix >> 7] |= 1 << (prefix >> 4 & 7)
         self._recent = {}
         self._runs.append(Run(part))

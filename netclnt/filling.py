@@ -168,7 +168,7 @@ class Page:
 
     def forget_blocks(self) -> None:
         """They are written; what says where they lie stays."""
-        del self._lengths, self._ids
+        del self._lengths, self._ids, self.check
 
     def locations(self) -> Locations | None:
         """Where the blocks lie; None while a frame is not written. As many delta frames are told of as a record has room for."""

@@ -12,7 +12,8 @@ B = TypeVar("B")
 
 
 def ordered_map(work: Callable[[A], B], items: Iterable[A], *, threads: int, ahead: int) -> Generator[B, None, None]:
-    """``work(item)`` for each item, in the items' order, by ``threads`` threads and at most ``ahead`` items in hand.
+    """``work(item)`` for each item, in the items' order, by ``threads`` threads and at most ``ahead`` items in hand. A
+    result that is there when an item is taken is not kept back.
 
     ``items`` is consumed in the caller's thread. The first error, of ``items`` or ``work``, ends the iteration: no further
     item is taken, waiting ones are dropped, running ones are waited for, and it is raised here. Closing the iterator early
@@ -23,7 +24,7 @@ def ordered_map(work: Callable[[A], B], items: Iterable[A], *, threads: int, ahe
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) >= ahead:
+                while pending and (len(pending) >= ahead or pending[0].done()):
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

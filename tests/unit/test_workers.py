@@ -25,6 +25,21 @@ def test_no_more_items_are_in_hand_than_said():
     assert done == list(range(40))
 
 
+def test_a_result_that_is_there_is_not_kept_back():
+    taken, done = [], threading.Event()
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            assert number == 0 or done.wait(10)
+            yield number
+
+    results = ordered_map(lambda number: done.set() or number, items(), threads=1, ahead=100)
+    assert next(results) == 0
+    assert len(taken) < 100
+    results.close()
+
+
 @pytest.mark.parametrize("failing", [0, 1, 7, 39])
 def test_the_first_error_ends_it_and_no_item_is_taken_any_more(failing):
     taken = []
