@@ -5,13 +5,12 @@ from netclnt.config.hooks import HooksConfig
 from netclnt.config.key import REQUIRED, Key, Shape
 from netclnt.config.layers import Given, Layer, Origin, defaults, from_environment, from_files, from_flags, from_table, is_set_up
 from netclnt.config.readers import duration
-from netclnt.config.resolve import read_tables, require, resolve, salvage
-from netclnt.config.tables import Config, MasterConfig, SlaveConfig, Table, keys
+from netclnt.config.resolve import resolve, salvage
+from netclnt.config.tables import MasterConfig, SlaveConfig, Table, keys
 
 __all__ = [
     "REQUIRED",
     "TABLES",
-    "Config",
     "ConfigFile",
     "ConfigFiles",
     "Given",
@@ -32,8 +31,6 @@ __all__ = [
     "from_table",
     "is_set_up",
     "keys",
-    "read_tables",
-    "require",
     "resolve",
     "salvage",
 ]

@@ -6,22 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from netclnt.config.files import ConfigFile, Problem, unknown
+from netclnt.config.files import Problem, unknown
 from netclnt.config.key import REQUIRED, Shape
 from netclnt.config.layers import Given, Layer
 from netclnt.config.readers import Unfit
-from netclnt.config.tables import Config, MasterConfig, Table, keys
-from netclnt.errors import ConfigInvalid, ConfigMissing
+from netclnt.config.tables import Table, keys
+from netclnt.errors import ConfigInvalid
 
 T = TypeVar("T", bound=Table)
-
-
-def read_tables(text: str, *, path: Path) -> dict[str, dict[str, object]]:
-    """The TOML text's tables, unchecked but for their names. Raises ConfigInvalid."""
-    file = ConfigFile.of(text, path=path)
-    if file.problems:
-        raise ConfigInvalid(path=str(path), problems=tuple(problem.pair for problem in file.problems))
-    return file.tables
 
 
 _ALTERNATIVES = {
@@ -88,14 +80,6 @@ def deciding(name: str, layers: Sequence[Layer]) -> Given | None:
     other = _ALTERNATIVES.get(name, name)
     first = next((layer for layer in layers if name in layer or other in layer), {})
     return first.get(name)
-
-
-def require(config: Config, table: type[T]) -> T:
-    """The config's table of that type. Raises ConfigMissing."""
-    found = config.master if table is MasterConfig else config.slave
-    if not isinstance(found, table):
-        raise ConfigMissing(path=str(config.path), section=table.TABLE)
-    return found
 
 
 def _conflicts(table: type[Table], values: Mapping[str, object]) -> Iterator[Problem]:

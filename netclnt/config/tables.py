@@ -101,15 +101,6 @@ class SlaveConfig:
         return list(dict.fromkeys(path for _, path in self.paths if path != self.root))
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """A whole config. ``path`` is the file it was read from, or where it would be."""
-
-    path: Path
-    master: MasterConfig | None
-    slave: SlaveConfig | None
-
-
 @cache
 def keys(table: type[Table]) -> dict[str, Key]:
     """A table's keys by name, in the order of a written config."""

@@ -29,7 +29,6 @@ from netclnt.config import (
     from_environment,
     from_flags,
     from_table,
-    read_tables,
     resolve,
 )
 from netclnt.config.examine import all_problems
@@ -339,7 +338,7 @@ VALUES = st.recursive(
 @example("[slave]\nkeep" + ".a" * 900 + " = 1")
 def test_M2_configs(text: str) -> None:
     with foreseen(memory=64 << 20):
-        for name, values in read_tables(text, path=Path("/c")).items():
+        for name, values in ConfigFile.of(text, path=Path("/c")).tables.items():
             table = SlaveConfig if name == "slave" else MasterConfig
             resolve(table, from_table(table, values), path=Path("/c"))
     with foreseen(memory=64 << 20):

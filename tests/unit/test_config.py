@@ -8,7 +8,6 @@ import pytest
 import tomli_w
 
 from netclnt.config import (
-    Config,
     ConfigFile,
     MasterConfig,
     SlaveConfig,
@@ -18,13 +17,11 @@ from netclnt.config import (
     from_flags,
     from_table,
     keys,
-    read_tables,
-    require,
     resolve,
     salvage,
 )
 from netclnt.config.text import render, replace_table
-from netclnt.errors import ConfigInvalid, ConfigMissing
+from netclnt.errors import ConfigInvalid
 from netclnt.schedule import Timetable
 
 PATH = Path("/etc/netclnt/config.toml")
@@ -200,14 +197,7 @@ def test_a_masters_default_catalog_lies_in_its_state_directory():
 
 @pytest.mark.parametrize("text", ["[slave", "[slav]\nname = 1", "slave = 3", "name = 'x'"])
 def test_L6_text_that_holds_something_else_is_refused(text):
-    with pytest.raises(ConfigInvalid):
-        read_tables(text, path=PATH)
-
-
-def test_a_missing_table_is_told():
-    with pytest.raises(ConfigMissing) as caught:
-        require(Config(path=PATH, master=None, slave=None), SlaveConfig)
-    assert caught.value.section == "slave"
+    assert ConfigFile.of(text, path=PATH).problems
 
 
 @pytest.mark.parametrize(
@@ -220,7 +210,8 @@ def test_durations(value, wanted):
 @pytest.mark.parametrize(("table", "values"), [(SlaveConfig, SLAVE), (MasterConfig, MASTER)])
 def test_a_written_table_explains_every_key_and_reads_back(table, values):
     text = render(table, values)
-    assert read_tables(text, path=PATH) == {table.TABLE: values}
+    read = ConfigFile.of(text, path=PATH)
+    assert (read.tables, read.problems) == ({table.TABLE: values}, ())
     for name, key in keys(table).items():
         assert key.about.split()[0] in text
         assert f"\n{name} = " in text or f"\n#{name} = " in text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from netclnt.config import HooksConfig, MasterConfig, SlaveConfig, Table, from_table, keys, read_tables, resolve
+from netclnt.config import ConfigFile, HooksConfig, MasterConfig, SlaveConfig, Table, from_table, keys, resolve
 from netclnt.errors import ExitCode
 from tests.support.documents import FENCE, TOP, all_commands, check, shown_in
 
@@ -84,9 +84,9 @@ def test_the_readme_lists_each_exit_code() -> None:
 @pytest.mark.parametrize(("role", "table"), CONFIGS)
 def test_the_example_of_a_config_loads(role: str, table: type[MasterConfig] | type[SlaveConfig]) -> None:
     path = TOP / "examples" / f"netclnt.toml.{role}"
-    tables = read_tables(path.read_text(), path=path)
-    assert list(tables) == [role]
-    resolve(table, from_table(table, tables[role]), path=path)
+    file = ConfigFile.of(path.read_text(), path=path)
+    assert list(file.tables) == [role]
+    resolve(table, from_table(table, file.tables[role]), path=path, problems=file.problems)
 
 
 @pytest.mark.parametrize(("role", "table"), CONFIGS)

@@ -17,7 +17,7 @@ import pytest
 
 from netclnt.cli.installing import SPREAD, make_job
 from netclnt.cli.settings import SYSTEM_CONFIG
-from netclnt.config import SlaveConfig, defaults, from_table, read_tables, resolve
+from netclnt.config import ConfigFile, SlaveConfig, defaults, from_table, resolve
 from netclnt.errors import ExitCode
 from netclnt.timing import parse_schedule
 from netclnt.units import Job, NotExpressible, cron_file, service_units, timer_units
@@ -57,7 +57,7 @@ def lines_of_cron(schedule: str, **changes: object) -> list[str]:
 
 def example_texts() -> dict[Path, str]:
     """What ``service install`` writes for the example of a config, installed where its docs say."""
-    tables = read_tables(EXAMPLE.read_text(), path=EXAMPLE)
+    tables = ConfigFile.of(EXAMPLE.read_text(), path=EXAMPLE).tables
     layers = [from_table(SlaveConfig, tables["slave"])]
     layers.append(defaults(SlaveConfig, state=Path("/var/lib/netclnt"), layers=layers))
     config = resolve(SlaveConfig, *layers, path=EXAMPLE)
