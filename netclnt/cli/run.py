@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -90,6 +89,8 @@ class _Ending:
         told = explain(error)
         self.code = outcome(whole_run=[told.code], images=self._session.failures)
         if told.code is ExitCode.BUG and self._session.options.verbose:
+            import traceback  # noqa: PLC0415 - only a bug pays for it
+
             traceback.print_exception(kind, error, trace, file=sys.stderr)
         self._session.view.failed(told)
         return True

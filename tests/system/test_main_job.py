@@ -70,7 +70,7 @@ def test_an_up_to_date_sync_loads_nothing_that_only_an_update_needs(make_site: C
     loaded = {line.rpartition("|")[2].strip() for line in run.err.splitlines() if line.startswith("import time:")}
     assert "netclnt.offer" in loaded
     update = {"netclnt.carry", "netclnt.pack", "netclnt.sftp", "backports.zstd", "compression.zstd", "concurrent.futures"}
-    assert not loaded & {*update, "json", "shutil", "socket", "subprocess", "tempfile"}
+    assert not loaded & {*update, "json", "shutil", "socket", "subprocess", "tempfile", "traceback"}
 
 
 def plans(run: Run) -> list[dict[str, object]]:

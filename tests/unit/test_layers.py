@@ -50,6 +50,7 @@ LATE_IMPORTS = {
     "cli.surroundings": "loads what surrounds a run only where config or environment ask for it",
     "cli.edges": "composition: opens the edges that options and config ask for, and loads only those",
     "cli.hooked": "loads what calls hooks only where the config has any",
+    "cli.run": "loads what prints a traceback only for a bug",
     "cli.settings": "loads what runs a command only where one gives the password",
     "cli.mending": "loads what replaces a damaged ledger only when there is one",
     "manifest": "loads zstd only where a page is packed or unpacked",
