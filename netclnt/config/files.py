@@ -22,9 +22,9 @@ PATHS = "paths"
 
 TABLES: tuple[type[MasterConfig], type[SlaveConfig]] = (MasterConfig, SlaveConfig)
 
-_TOLD_LINE = re.compile(r"\(at line (\d+), column \d+\)$", re.ASCII)
+_TOLD_LINE = r"\(at line (\d+), column \d+\)$"
 """As tomllib's errors end."""
-_PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_PROFILE_NAME = r"[A-Za-z0-9_-]{1,64}"
 _ROLES = tuple(table.TABLE for table in TABLES)
 _NAMES = (*_ROLES, HooksConfig.TABLE)
 
@@ -101,7 +101,7 @@ class ConfigFile:
     def line(self, where: str) -> int | None:
         """The line on which a key stands, given as ``slave.keep``; of a file that cannot be used, that of the reason."""
         if self.unusable:
-            told = _TOLD_LINE.search(self.unusable)
+            told = re.search(_TOLD_LINE, self.unusable, re.ASCII)
             return int(told[1]) if told else None
         return self._lines.get(tuple(where.split(".")))
 
@@ -169,7 +169,7 @@ def _profile_problems(profiles: object) -> Iterator[tuple[str, str]]:
         return
     for name, tables in profiles.items():
         where = f"{PROFILE}.{name}"
-        if not _PROFILE_NAME.fullmatch(name):
+        if not re.fullmatch(_PROFILE_NAME, name, re.ASCII):
             yield where, "has a name that is not made of 1 to 64 letters, digits, '_' and '-'"
         if not isinstance(tables, dict):
             yield where, f"must hold tables, [{where}.slave] or [{where}.master]"

@@ -25,20 +25,19 @@ class Unfit(ValueError):
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
-_SECRET = re.compile(
-    r"(?:^|[;:{?&\s])[\s{]*(?:\w*(?:pwd|password|passwd|passphrase|secret|token)\w*|pass)[\s}]*=|://[^/\s:]*:[^/\s]*@",
-    re.IGNORECASE,
-)
-_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?", re.ASCII)
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)([BKMGTP]?)", re.ASCII | re.IGNORECASE)
+
+# Patterns are compiled when a value is read: most configs say few of these keys, and each run would pay for all.
+_DURATION = r"(\d+(?:\.\d+)?)\s*([smhdw]?)"
+_SECRET = r"(?:^|[;:{?&\s])[\s{]*(?:\w*(?:pwd|password|passwd|passphrase|secret|token)\w*|pass)[\s}]*=|://[^/\s:]*:[^/\s]*@"
+_FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}=?"
+_BYTES = r"(\d+(?:\.\d+)?)([BKMGTP]?)"
 _BYTE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _RATE_MIN = 1024
 _RANGE = 1 << 20
 _FINITE = sys.float_info.max
-_MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
-_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
-_LABEL = re.compile(r"\w{1,64}(?::\w{1,64}){2}(?::[\w.,:-]{1,256})?", re.ASCII)
+_MODE = r"0?[0-7]{3}"
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?"
+_LABEL = r"\w{1,64}(?::\w{1,64}){2}(?::[\w.,:-]{1,256})?"
 _ACCOUNT_NUMBER_MAX = (1 << 32) - 2
 """One more is what chown(2) takes for "leave it as it is"."""
 
@@ -93,7 +92,7 @@ def seconds(low: float, high: float) -> Reader:
 def duration(value: object) -> float:
     """Seconds from a number or a text with a unit."""
     if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
+        match = re.fullmatch(_DURATION, value.strip(), re.ASCII)
         value = float(match[1]) * _UNITS[match[2]] if match else None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _FINITE:
         return float(value)
@@ -144,7 +143,7 @@ def or_off(read: Reader) -> Reader:
 
 def _bytes(value: object, *, unit: str) -> float | None:
     """Bytes from text, in which a number without a unit has that one; None where it is none."""
-    match = _BYTES.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(_BYTES, value, re.ASCII | re.IGNORECASE) if isinstance(value, str) else None
     number = float(match[1]) * _BYTE_UNITS[match[2].upper() or unit] if match else None
     return number if number is not None and number <= _FINITE else None
 
@@ -183,7 +182,7 @@ def channel(value: object) -> str:
 
 def may_hold_password(told: str) -> bool:
     """Whether there is a password somewhere in a text, by the words that connection strings have for it, or in a URL."""
-    return _SECRET.search(told) is not None
+    return re.search(_SECRET, told, re.IGNORECASE) is not None
 
 
 def conn(value: object) -> str:
@@ -229,7 +228,7 @@ def parent(value: object) -> str:
 
 def host_key(value: object) -> str:
     checked = text(value)
-    if not _FINGERPRINT.fullmatch(checked):
+    if not re.fullmatch(_FINGERPRINT, checked, re.ASCII):
         raise Unfit("must be a fingerprint as ssh-keygen -l prints it: SHA256: and 43 characters")
     return checked
 
@@ -252,7 +251,7 @@ def web_page(value: object) -> str:
 
 def mode(value: object) -> int:
     """Permission bits from octal digits in quotes."""
-    if not isinstance(value, str) or not _MODE.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_MODE, value, re.ASCII):
         raise Unfit('must be three or four octal digits in quotes, as "0644"')
     return int(value, 8)
 
@@ -260,7 +259,7 @@ def mode(value: object) -> int:
 def account(value: object) -> str:
     """A user's or group's name or number."""
     checked = text(value)
-    if not _ACCOUNT.fullmatch(checked) or (checked.isdecimal() and int(checked) > _ACCOUNT_NUMBER_MAX):
+    if not re.fullmatch(_ACCOUNT, checked, re.ASCII) or (checked.isdecimal() and int(checked) > _ACCOUNT_NUMBER_MAX):
         raise Unfit("must be the name or number of an account")
     return checked
 
@@ -268,7 +267,7 @@ def account(value: object) -> str:
 def label(value: object) -> str:
     """A label of SELinux, ``USER:ROLE:TYPE[:LEVEL]``."""
     checked = text(value)
-    if not _LABEL.fullmatch(checked):
+    if not re.fullmatch(_LABEL, checked, re.ASCII):
         raise Unfit('must be a label as ls -Z prints it: "system_u:object_r:tftpdir_t:s0"')
     return checked
 

@@ -10,10 +10,10 @@ from netclnt.schedule import DAY_MINUTES, Timetable, Window
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WHOLE_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ENTRY = re.compile(r"(?:([A-Za-z]+)-)?([0-9:]+),(.+)", re.ASCII)
-_BETWEEN = re.compile(r"[;\s]+", re.ASCII)
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
-_FROM_TO = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)", re.ASCII)
+_ENTRY = r"(?:([A-Za-z]+)-)?([0-9:]+),(.+)"
+_BETWEEN = r"[;\s]+"
+_TIME = r"([01]\d|2[0-3]):([0-5]\d)"
+_FROM_TO = r"(\d\d:\d\d)-(\d\d:\d\d)"
 
 _CAP = 'must be a rate as "10M", "off", or times with rates as "08:00,512K 23:00,off" or "Mon-00:00,512K Sat-12:00,10M"'
 _WINDOW = 'must be times as "22:00-05:00", "Mon-Fri 22:00-05:00" or "Sat 00:00-24:00", or "off"'
@@ -26,7 +26,7 @@ def cap(value: object) -> Timetable | None:
         rate = _rate(value)
         return None if rate is None else Timetable(((0, rate),))
     entries: dict[int, float | None] = {}
-    for word in _BETWEEN.split(value.strip(" ;")):
+    for word in re.split(_BETWEEN, value.strip(" ;"), flags=re.ASCII):
         entries |= dict.fromkeys(*_entry(word))
     return Timetable(tuple(sorted(entries.items())))
 
@@ -40,7 +40,7 @@ def _rate(value: object) -> float | None:
 
 def _entry(word: str) -> tuple[list[int], float | None]:
     """Minutes of the week, and the rate from each of them on. Of rclone's ``UP:DOWN`` the second one counts: nothing goes up."""
-    match = _ENTRY.fullmatch(word)
+    match = re.fullmatch(_ENTRY, word, re.ASCII)
     minute = _minute(match[2]) if match else None
     if match is None or minute is None:
         raise Unfit(f"{_CAP}; not {word[:40]!r}")
@@ -61,7 +61,7 @@ def windows(value: object) -> tuple[Window, ...]:
     found: list[Window] = []
     days: list[int] | None = None
     for word in words:
-        if match := _FROM_TO.fullmatch(word):
+        if match := re.fullmatch(_FROM_TO, word, re.ASCII):
             begin, minutes = _span(match[1], match[2], word)
             found += [Window(day * DAY_MINUTES + begin, minutes) for day in (range(7) if days is None else days)]
             days = None
@@ -104,5 +104,5 @@ def _day(word: str, otherwise: str) -> int:
 
 def _minute(text: str) -> int | None:
     """Of the day."""
-    match = _TIME.fullmatch(text)
+    match = re.fullmatch(_TIME, text, re.ASCII)
     return int(match[1]) * 60 + int(match[2]) if match else None
