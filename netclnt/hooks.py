@@ -136,7 +136,7 @@ class Hooks:
         """What is told of a run that is over."""
         failed = [*result.failed, *result.untold]
         codes = [one.exit_code for _, one in failed]
-        sentences = [f"{image}: {self.explain(one)[1]}" for image, one in failed[:_IMAGES_MAX]]
+        sentences = [f"{_harmless(image)}: {self.explain(one)[1]}" for image, one in failed[:_IMAGES_MAX]]
         code: ExitCode | None = result.exit_code
         if result.paused:
             sentences.append(self.explain(result.paused)[1])
@@ -153,6 +153,11 @@ class Hooks:
             "deferred": len(result.deferred),
             "images": _images(result),
         }
+
+
+def _harmless(image: str) -> str:
+    """For people: a name that was refused may hold anything."""
+    return image if image.isprintable() else ascii(image)[1:-1]
 
 
 def _images(result: Result) -> list[dict[str, object]]:

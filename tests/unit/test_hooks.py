@@ -10,7 +10,17 @@ import pytest
 
 from netclnt.cli.errors import explain
 from netclnt.config import MasterConfig, SlaveConfig, keys
-from netclnt.errors import ActivationDeferred, ExitCode, HookFailed, LineBroken, NetclntError, PutOff, StorageFailed, Terminated
+from netclnt.errors import (
+    ActivationDeferred,
+    ExitCode,
+    ForbiddenName,
+    HookFailed,
+    LineBroken,
+    NetclntError,
+    PutOff,
+    StorageFailed,
+    Terminated,
+)
 from netclnt.events import Hooked, HookLine, Summed, Warned
 from netclnt.hooks import HURRY_SECONDS, LATER, Hook, Hooks
 from netclnt.memory.programs import Call, MemoryProgram, MemoryPrograms
@@ -116,6 +126,20 @@ def test_what_is_told_of_an_image(desk: Desk) -> None:
         "NETCLNT_SIZE": str(BIG + 4),
         "NETCLNT_RESULT": "updated",
     }
+
+
+def test_L2_a_name_that_is_refused_does_nothing_to_whoever_is_told_of_it(desk: Desk) -> None:
+    names = ["\x1b]0;evil\x07", "a\ud800\0b", "gut\u00e4 name"]
+    result = Result(failed=[(name, ForbiddenName(name=name, rule="control characters")) for name in names])
+    desk.programs.programs |= {f"/bin/{hook}": MemoryProgram(0) for hook in Hook}
+    with desk.hooks().around(result, lambda _: None):
+        pass
+    message = desk.environment("after")["NETCLNT_MESSAGE"]
+    assert message == desk.environment("on_error")["NETCLNT_MESSAGE"]
+    assert message.isprintable()
+    assert message.startswith("\\x1b]0;evil\\x07: The name ")
+    assert "; gutä name: The name gutä name is not allowed" in message
+    assert [image["image"] for image in json.loads(desk.programs.calls[-1].stdin)["images"]] == names
 
 
 def test_a_new_image_has_no_version_before(desk: Desk) -> None:
