@@ -117,6 +117,7 @@ class Machine(RuleBasedStateMachine):
         if held is None or held.damaged or old in self.damaged or held.manifest != version.manifest:
             self.sync()
             return
+        self.new_line()  # a line counts what it carried from its beginning
         assert self.world.sync(Selection((new,)), adopt=True).exit_code is ExitCode.OK
         assert self.world.summary.bytes_fetched < MANIFESTS_BYTES
         assert self.world.live(new) == files
