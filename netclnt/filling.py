@@ -15,7 +15,7 @@ from typing import IO
 import xxhash
 
 from netclnt.dedup import encode_location
-from netclnt.locations import BASE_BLOCKS_MAX, EARLIER, Frame, Locations, Run, encode_record
+from netclnt.locations import BASE_BLOCKS_MAX, EARLIER, Frame, Locations, Run, encode_record, encode_table
 from netclnt.manifest import BlockPage, encode_blocks
 from netclnt.model import ID_BYTES, ZERO_ID, Blocks, Bytes
 from netclnt.pack import PACK_BYTES_MAX, PREFIX, encode_delta, encode_frame
@@ -213,16 +213,44 @@ class _BaseTable:
         return first, len(base)
 
 
+class Records:
+    """Where the blocks of pages lie, encoded, in the file ``file``: of a version that changed all over that is much."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._offsets = array("Q")
+        self._lengths = array("I")
+        self._end = 0
+
+    def reserve(self) -> int:
+        """Room for one more page, behind all others; returns its number."""
+        self._offsets.append(0)
+        self._lengths.append(0)
+        return len(self._lengths) - 1
+
+    def put(self, page: int, record: bytes) -> None:
+        self._file.write(record)
+        self._offsets[page], self._lengths[page] = self._end, len(record)
+        self._end += len(record)
+
+    def parts(self) -> Iterator[bytes]:
+        """The locations file, when all is put."""
+        yield encode_table(self._lengths)
+        for offset, length in zip(self._offsets, self._lengths, strict=True):
+            self._file.seek(offset)
+            yield self._file.read(length)
+
+
 class Pages:
     """The pages of one version: complete ones in ``file``, and the locations of those whose frames are written."""
 
-    def __init__(self, file: IO[bytes], hash_seed: int, predecessor: Predecessor | None) -> None:
+    def __init__(self, file: IO[bytes], records: Records, hash_seed: int, predecessor: Predecessor | None) -> None:
         self._file = file
+        self._records = records
         self._predecessor = predecessor
         self._hash_seed = hash_seed
         self._unsettled: deque[tuple[int, Page]] = deque()
         self.rows: list[BlockPage] = []
-        self.records: list[bytes] = []
         self.blocks = 0
         self.data = 0
         self.open = Page(0, hash_seed)
@@ -237,8 +265,7 @@ class Pages:
         self.rows.append(row)
         self.blocks += len(page)
         self.data += page.data
-        self.records.append(b"")
-        number = len(self.records) - 1
+        number = self._records.reserve()
         page.forget_blocks()
         if self._predecessor is not None:
             page.carried = self._predecessor.deltas_of(row.digest)
@@ -256,5 +283,5 @@ class Pages:
         locations = page.locations()
         if locations is None:
             return False
-        self.records[number] = encode_record(locations)
+        self._records.put(number, encode_record(locations))
         return True

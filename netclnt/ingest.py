@@ -21,9 +21,8 @@ from netclnt.blockindex import Growing
 from netclnt.chunking import CHUNKER, Stretch, WholeCutter, block_ids, cut
 from netclnt.dedup import StoreIndex
 from netclnt.errors import SourceChanged
-from netclnt.filling import NewFrame, Packs, Pages, encode
+from netclnt.filling import NewFrame, Packs, Pages, Records, encode
 from netclnt.intake import Intake
-from netclnt.locations import encode_table
 from netclnt.manifest import Head, encode_entries, encode_head, ends_page, entry_pages, locations_path, manifest_path
 from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.pack import FRAME_MAX
@@ -88,9 +87,11 @@ def ingest(
         closing(Packs(store, records)) as packs,
         Growing(settings.scratch / "seen", value_size=8) as seen,
         tempfile.TemporaryFile(dir=settings.scratch) as pages_file,
+        tempfile.TemporaryFile(dir=settings.scratch) as records_file,
         Intake(on_read) as intake,
     ):
-        pages = Pages(pages_file, hash_seed, predecessor)
+        located = Records(records_file)
+        pages = Pages(pages_file, located, hash_seed, predecessor)
         reader = _Reader(content, intake)
         frames = _Frames(reader, pages, seen, index, predecessor, hash_seed)
         work = partial(encode, level=settings.level, predecessor=predecessor)
@@ -108,7 +109,7 @@ def ingest(
             return not packs.bytes_new and digest not in damaged and store.size(manifest_path(digest)) is not None
 
         head, entry_stored = _head(content.tree, hash_seed, reader.entries, pages)
-        digest, head_bytes = _write_manifest(store, head, entry_stored, pages, pages_file, is_there=is_there)
+        digest, head_bytes = _write_manifest(store, head, entry_stored, located, pages_file, is_there=is_there)
     return Ingested(digest, head_bytes, head, reader.entries, packs.bytes_new, packs.bytes_stored)
 
 
@@ -283,7 +284,7 @@ def _write_manifest(
     store: Store,
     head: Head,
     entry_stored: tuple[bytes, ...],
-    pages: Pages,
+    located: Records,
     pages_file: IO[bytes],
     *,
     is_there: Callable[[str], bool],
@@ -292,7 +293,7 @@ def _write_manifest(
     encoded = encode_head(head)
     digest = hashlib.sha256(encoded).hexdigest()
     if not is_there(digest):
-        store.put(locations_path(digest), [encode_table([len(record) for record in pages.records]), *pages.records])
+        store.put(locations_path(digest), located.parts())
         store.put(manifest_path(digest), _parts(encoded, entry_stored, pages_file))
     store.sync()
     return digest, len(encoded)
