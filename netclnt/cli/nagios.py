@@ -95,7 +95,8 @@ def _last_run(record: Record) -> list[tuple[State, str]]:
         return [(State.OK if normal else State.WARNING, "a run goes on" + ("" if normal else f", the one before: {before}"))]
     if result is None or result in _NORMAL:
         return [(State.OK, "paused")] if result == ExitCode.PAUSED.name else []
-    return [(State.WARNING, f"last run {result}" + (f": {record['message']}" if record["message"] else ""))]
+    sentence = record["message"].removesuffix(".")
+    return [(State.WARNING, f"last run {result}" + (f": {sentence}" if sentence else ""))]
 
 
 def _performance(record: Record, limits: Limits) -> list[str]:

@@ -260,6 +260,11 @@ def test_L2_however_much_is_damaged_there_is_room_for_the_performance_data() -> 
     assert text.count(" damaged=3000;;0;0") == 2
 
 
+def test_a_sentence_within_the_line_of_a_check_loses_its_full_stop() -> None:
+    text = nagios.judge(record(result="TEMP", message="It cannot be reached: Connection refused."), HOURS).text
+    assert "Connection refused, 2 images" in text
+
+
 def test_the_worst_of_two_roles_counts() -> None:
     fine, bad = nagios.Verdict(State.OK, "a", ["x=1"]), nagios.Verdict(State.CRITICAL, "b", ["y=2"])
     assert nagios.line([fine, bad]) == ("NETCLNT CRITICAL - a; b | x=1 y=2", State.CRITICAL)
