@@ -10,7 +10,7 @@ pages are read as one range.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 
@@ -93,7 +93,7 @@ def _fetch_rest(
     new = [number for number, row in enumerate(head.block_pages) if row.digest not in at_hand]
     deltas = _Deltas(digest, head, offsets, reuse)
 
-    def parts(*, with_locations: bool) -> Iterator[tuple[int, bytes]]:
+    def parts(*, with_locations: bool) -> Generator[tuple[int, bytes], None, None]:
         yield 0, data
         for page in pages:
             if page.digest in at_hand:
@@ -111,7 +111,8 @@ def _fetch_rest(
                 locations.take(piece, content)
 
     try:
-        fetched = manifests.write(digest, head_bytes, parts(with_locations=True))
+        with closing(parts(with_locations=True)) as arriving:
+            fetched = manifests.write(digest, head_bytes, arriving)
     except (Damaged, SourceMissing) as error:
         if _file_of(error) not in (locations_path(digest), deltas.path):
             raise

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from netclnt.errors import Paused
 from netclnt.model import Range
@@ -113,6 +113,7 @@ class Parallel:
         self._in_flight = in_flight
         self._first = _Line(first, spare=False)
         self._spares: list[_Line] = []
+        self._runs: set[_Run[Any]] = set()
         self._closed = False
         self._past_connections = 0
         self._past_bytes = 0
@@ -136,6 +137,7 @@ class Parallel:
 
     def fetch(self, ranges: Iterable[R]) -> Iterator[tuple[R, bytes]]:
         run: _Run[R] = _Run()
+        self._runs.add(run)
         feed = iter(ranges)
         more, count, ahead = True, 0, 0
         try:
@@ -164,9 +166,14 @@ class Parallel:
                 yield result
         finally:
             run.stop()
+            self._runs.discard(run)
 
     def close(self) -> None:
+        """Also ends the workers of a fetch whose consumer left it half done, and may not have let go of it: an error that is told
+        later on holds all that it came through."""
         self._closed = True
+        for run in list(self._runs):
+            run.stop()
         for line in [self._first, *self._spares]:
             line.source.close()
 

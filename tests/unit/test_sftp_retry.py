@@ -260,3 +260,17 @@ def test_the_iterable_is_read_in_the_consumers_thread_and_not_far_ahead(parallel
     fetch.close()
     assert threads == {threading.current_thread()}
     assert next(taken) <= 50 + 2 * 3 * 5 + 2
+
+
+def test_C8_closing_ends_the_workers_of_a_fetch_that_somebody_still_holds():
+    """As the error of a consumer does, which is told later on: a worker that waits for good would outlive the run."""
+    lines = Parallel(whole(), whole, worth=lambda: 1, in_flight=4000)
+    held = lines.fetch(iter(RANGES))
+    next(held)
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("sftp")}
+    assert before
+    lines.close()
+    for thread in before:
+        thread.join(10)
+        assert not thread.is_alive()
+    held.close()
