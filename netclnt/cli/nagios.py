@@ -95,7 +95,7 @@ def _last_run(record: Record) -> list[tuple[State, str]]:
         return [(State.OK if normal else State.WARNING, "a run goes on" + ("" if normal else f", the one before: {before}"))]
     if result is None or result in _NORMAL:
         return [(State.OK, "paused")] if result == ExitCode.PAUSED.name else []
-    sentence = record["message"].removesuffix(".")
+    sentence = str(record["message"]).removesuffix(".")
     return [(State.WARNING, f"last run {result}" + (f": {sentence}" if sentence else ""))]
 
 

@@ -32,7 +32,7 @@ from netclnt.checking import BUFFER_SIZE, page_matches
 from netclnt.localmanifests import LocalManifest, Manifests
 from tests.support.processes import children
 from tests.support.site import NETCLNT, Run, Shape, Site, checked, hash_file, shape
-from tests.support.trace import aimed, is_hit, is_output_hit
+from tests.support.trace import aimed, is_hit, is_library_hit, is_output_hit
 
 DEADLINE = 60.0
 """Seconds within which a faulty run must have ended, unless the test says otherwise."""
@@ -198,7 +198,7 @@ class Oracle:
             self.runs -= 1
         if log is not None and is_output_hit(log):
             run, told = replace(run, out=""), False
-        if not starved:
+        if not starved and not (log is not None and is_library_hit(log)):
             self._look(run, told=told)
 
     def _look(self, run: Run, *, told: bool) -> None:

@@ -62,6 +62,13 @@ def is_output_hit(log: Path) -> bool:
     return re.search(r"^\d+ +write\(1<.*\(INJECTED\)$", log.read_text(errors="replace"), re.MULTILINE) is not None
 
 
+def is_library_hit(log: Path) -> bool:
+    """Whether what was injected met a part of the interpreter or of a library while it was loaded, which tells of it in words of
+    its own, and may go on without."""
+    pattern = r"^\d+ +p?read(64)?\(\d+<[^>]*\.(so[.\d]*|pyc?)>.*\(INJECTED\)$"
+    return re.search(pattern, log.read_text(errors="replace"), re.MULTILINE) is not None
+
+
 def read_trace(log: Path) -> list[Call]:
     found = (_LINE.fullmatch(line) for line in log.read_text(errors="replace").splitlines())
     return [Call(int(match[1]), match[2], match[3]) for match in found if match]

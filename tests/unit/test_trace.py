@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.support.trace import aimed, is_hit, tracing
+from tests.support.trace import aimed, is_hit, is_library_hit, tracing
 
 NEVER = 9999
 
@@ -22,3 +22,16 @@ def test_a_call_that_never_came_was_not_hit(what, tmp_path):
 def test_a_run_that_is_only_traced_is_aimed_at_by_nothing(tmp_path):
     assert aimed(tracing(tmp_path / "trace", ["openat"])) is None
     assert aimed(["setsid"]) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [("/usr/lib/python3/_blake2.cpython-311.so", True), ("/usr/lib/libz.so.1", True), ("/root/ledger.sqlite", False)],
+)
+def test_a_library_that_could_not_be_read_is_told_from_what_a_run_works_on(file, found, tmp_path):
+    (tmp_path / "trace").write_text(
+        f'7 read(3<{file}>, "x", 832) = 832\n8 read(3<{file}>, 0x1, 832) = -1 EIO (Input/output error) (INJECTED)\n'
+    )
+    assert is_library_hit(tmp_path / "trace") is found
+    (tmp_path / "trace").write_text(f'7 read(3<{file}>, "x", 832) = 832\n')
+    assert not is_library_hit(tmp_path / "trace")

@@ -74,19 +74,27 @@ def test_an_error_of_the_items_is_raised_when_what_was_taken_is_done():
 
 
 def test_who_stops_listening_waits_only_for_what_runs():
-    running, go = threading.Event(), threading.Event()
+    full, running, go = threading.Event(), threading.Event(), threading.Event()
     done = []
+
+    def items():
+        for number in range(10):
+            if number == 3:
+                full.set()
+            yield number
 
     def work(number):
         if number:
             running.set()
-            go.wait(10)
+            assert go.wait(10)
+        else:
+            assert full.wait(10)
         done.append(number)
         return number
 
-    results = ordered_map(work, range(10), threads=1, ahead=4)
+    results = ordered_map(work, items(), threads=1, ahead=4)
     assert next(results) == 0
-    running.wait(10)
+    assert running.wait(10)
     go.set()
     results.close()
     assert len(done) <= 4
