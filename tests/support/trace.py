@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +59,25 @@ def is_hit(log: Path) -> bool:
 def is_output_hit(log: Path) -> bool:
     """Whether what was injected met standard output, which then need not be whole: calls are counted, and how many lines of a
     run's progress come before a write is up to the clock."""
-    return re.search(r"^\d+ +write\(1<.*\(INJECTED\)$", log.read_text(errors="replace"), re.MULTILINE) is not None
+    return any(call.startswith("write(1<") for call in _injected(log))
 
 
 def is_library_hit(log: Path) -> bool:
     """Whether what was injected met a part of the interpreter or of a library while it was loaded, which tells of it in words of
     its own, and may go on without."""
-    pattern = r"^\d+ +p?read(64)?\(\d+<[^>]*\.(so[.\d]*|pyc?)>.*\(INJECTED\)$"
-    return re.search(pattern, log.read_text(errors="replace"), re.MULTILINE) is not None
+    return any(re.match(r"p?read(64)?\(\d+<[^>]*\.(so[.\d]*|pyc?)>", call) for call in _injected(log))
+
+
+def _injected(log: Path) -> Iterator[str]:
+    """The calls that were made to fail, each whole though others' lines came between its beginning and its end."""
+    begun: dict[str, str] = {}
+    for line in log.read_text(errors="replace").splitlines():
+        thread, _, text = line.partition(" ")
+        text = text.lstrip()
+        if text.endswith("<unfinished ...>"):
+            begun[thread] = text
+        elif text.endswith("(INJECTED)"):
+            yield begun.get(thread, "") + text if text.startswith("<...") else text
 
 
 def read_trace(log: Path) -> list[Call]:

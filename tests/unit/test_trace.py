@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.support.trace import aimed, is_hit, is_library_hit, tracing
+from tests.support.trace import aimed, is_hit, is_library_hit, is_output_hit, tracing
 
 NEVER = 9999
 
@@ -35,3 +35,15 @@ def test_a_library_that_could_not_be_read_is_told_from_what_a_run_works_on(file,
     assert is_library_hit(tmp_path / "trace") is found
     (tmp_path / "trace").write_text(f'7 read(3<{file}>, "x", 832) = 832\n')
     assert not is_library_hit(tmp_path / "trace")
+
+
+def test_a_call_is_known_by_its_beginning_though_others_came_between(tmp_path):
+    lines = [
+        '7 write(1</memfd:out>, "x", 1 <unfinished ...>',
+        '8 write(5</root/x>, "y", 1) = 1',
+        "7   <... write resumed>) = -1 EIO (INJECTED)",
+    ]
+    (tmp_path / "trace").write_text("\n".join(lines) + "\n")
+    assert is_output_hit(tmp_path / "trace")
+    (tmp_path / "trace").write_text("\n".join(line.replace("write(1<", "write(4<") for line in lines) + "\n")
+    assert not is_output_hit(tmp_path / "trace")
