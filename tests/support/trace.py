@@ -22,6 +22,9 @@ CHANGING = (*WRITES[1:], *SYNCS, *NAMES)
 
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 
+_LIBRARY = re.compile(r"^[^<]*<[^>]*\.(so[.\d]*|pyc?)>")
+"""The text of a call on a part of the interpreter, or of a library."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -65,7 +68,7 @@ def is_output_hit(log: Path) -> bool:
 def is_library_hit(log: Path) -> bool:
     """Whether what was injected met a part of the interpreter or of a library while it was loaded, which tells of it in words of
     its own, and may go on without."""
-    return any(re.match(r"p?read(64)?\(\d+<[^>]*\.(so[.\d]*|pyc?)>", call) for call in _injected(log))
+    return any(call.startswith(("read(", "pread64(")) and _LIBRARY.search(call) for call in _injected(log))
 
 
 def _injected(log: Path) -> Iterator[str]:
@@ -87,18 +90,22 @@ def read_trace(log: Path) -> list[Call]:
 
 def points(calls: Sequence[Call], below: Sequence[Path], *, only: bool = False) -> list[tuple[str, int]]:
     """(call, n): every place where a run can be hit by ``inject=call:…:when=n``, which counts each thread's calls.
-    Only calls from the first one that touches a file ``below`` on; with ``only``, just those that touch one."""
+    Only calls from the first one that touches a file ``below`` on; with ``only``, just those that touch one. Never one that would
+    keep another thread or process from loading a library: it would not even begin."""
     paths = [str(path) for path in below]
     counts: Counter[tuple[int, str]] = Counter()
+    loading: set[tuple[str, int]] = set()
     found: dict[tuple[str, int], None] = {}
     begun = False
     for call in calls:
         counts[call.thread, call.name] += 1
         touches = any(path in call.text for path in paths)
         begun = begun or touches
+        if _LIBRARY.search(call.text):
+            loading.add((call.name, counts[call.thread, call.name]))
         if touches or (begun and not only):
             found[call.name, counts[call.thread, call.name]] = None
-    return list(found)
+    return [point for point in found if point not in loading]
 
 
 def sample(chosen: Sequence[tuple[str, int]], count: int, request: pytest.FixtureRequest) -> list[tuple[str, int]]:

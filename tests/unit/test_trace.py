@@ -1,10 +1,11 @@
 """The harness sees for itself whether what strace was to inject happened."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.support.trace import aimed, is_hit, is_library_hit, is_output_hit, tracing
+from tests.support.trace import Call, aimed, is_hit, is_library_hit, is_output_hit, points, tracing
 
 NEVER = 9999
 
@@ -47,3 +48,12 @@ def test_a_call_is_known_by_its_beginning_though_others_came_between(tmp_path):
     assert is_output_hit(tmp_path / "trace")
     (tmp_path / "trace").write_text("\n".join(line.replace("write(1<", "write(4<") for line in lines) + "\n")
     assert not is_output_hit(tmp_path / "trace")
+
+
+def test_no_point_keeps_another_process_from_loading(tmp_path):
+    calls = [
+        Call(7, "pread64", 'pread64(3</usr/lib/libc.so.6>, "x", 784, 64) = 784'),
+        Call(8, "pread64", 'pread64(5</root/image>, "x", 9, 0) = 9'),
+        Call(8, "pread64", 'pread64(5</root/image>, "x", 9, 9) = 9'),
+    ]
+    assert points(calls, [Path("/root")], only=True) == [("pread64", 2)]
