@@ -29,7 +29,7 @@ from netclnt.sftp import hostkeys, identity
 from netclnt.sftp.address import Parent
 from netclnt.sftp.algorithms import HOST_KEYS
 from netclnt.sftp.identity import Login
-from netclnt.sftp.transport import EXPIRED, WHAT
+from netclnt.sftp.transport import CLOSED, EXPIRED, WHAT
 
 _PIPE = 1024 * 1024
 _LINE = 4096
@@ -149,7 +149,7 @@ class OpensshTransport:
         """While a call uses the pipes nobody else closes them: their numbers could belong to other files by then."""
         with self._in_call:
             if self._closed or self._child is None:
-                raise self._broken("the connection was closed")
+                raise self._broken(CLOSED)
             yield
         if self._closed:
             self._close_pipes()

@@ -12,10 +12,11 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from netclnt.errors import Paused
+from netclnt.errors import LineBroken, Paused
 from netclnt.model import Range
 from netclnt.protocols import Source
 from netclnt.sftp.retry import RETRIED, Unanswered
+from netclnt.sftp.transport import CLOSED, WHAT
 
 R = TypeVar("R", bound=Range)
 
@@ -44,16 +45,29 @@ class _Run(Generic[R]):
         self.busy: list[_Line] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="sftp")
         self._stopped = False
+        self._stopping = threading.Lock()
 
     def start(self, line: _Line) -> None:
-        self.busy.append(line)
-        self._pool.submit(self._work, line).add_done_callback(self.results.put)
+        """Put one more to work, unless all was stopped."""
+        with self._stopping:
+            if not self._stopped:
+                self.busy.append(line)
+                self._pool.submit(self._work, line).add_done_callback(self.results.put)
 
     def stop(self) -> None:
-        self._stopped = True
-        for _ in self.busy:
-            self.todo.put(None)
-        self._pool.shutdown(wait=False)
+        """Idempotent; from any thread."""
+        with self._stopping:
+            self._stopped = True
+            for _ in self.busy:
+                self.todo.put(None)
+            self._pool.shutdown(wait=False)
+
+    def fail(self, error: LineBroken) -> None:
+        """Stop from another thread than the consumer's, which meets the ``error`` after what is there already."""
+        self.stop()
+        failed: Future[_Line | Paused | None] = Future()
+        failed.set_exception(error)
+        self.results.put(failed)
 
     def finish(self) -> Iterator[tuple[R, bytes]]:
         """What is still in flight when nothing more may be asked for. Waits for all lines; an error that one of them meets now is
@@ -173,7 +187,7 @@ class Parallel:
         later on holds all that it came through."""
         self._closed = True
         for run in list(self._runs):
-            run.stop()
+            run.fail(LineBroken(what=WHAT, address=self.address, cause=CLOSED))
         for line in [self._first, *self._spares]:
             line.source.close()
 

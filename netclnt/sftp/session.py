@@ -7,13 +7,12 @@ from typing import TypeVar
 
 from netclnt.errors import DeadlinePassed, Incompatible, LineBroken, NetclntError
 from netclnt.sftp import wire
-from netclnt.sftp.transport import WHAT, Transport, Watchdog
+from netclnt.sftp.transport import CLOSED, WHAT, Transport, Watchdog
 from netclnt.sftp.wire import Answer, Limits, Nonsense
 
 _PROGRESS = 16 * 1024
 _IDS = 1 << 32
 _SUPPORTED = "SFTP version 3"
-_CLOSED = "the connection was closed"
 
 T = TypeVar("T")
 
@@ -135,7 +134,7 @@ class Session:
     def _guarded(self, work: Callable[[], T]) -> T:
         """Run what may wait for the server, under the watch, and close the session when it fails."""
         if self._closed:
-            raise self._line_broken(_CLOSED)
+            raise self._line_broken(CLOSED)
         self._watchdog.watch()
         try:
             return work()
@@ -149,7 +148,7 @@ class Session:
         self.close()
         if self._watchdog.expired:
             return DeadlinePassed(what=WHAT, address=self.address, seconds=self._timeout)
-        return self._line_broken(_CLOSED) if asked_to_close else error
+        return self._line_broken(CLOSED) if asked_to_close else error
 
     def _line_broken(self, cause: str) -> LineBroken:
         return LineBroken(what=WHAT, address=self.address, cause=cause)

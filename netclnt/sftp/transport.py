@@ -13,6 +13,9 @@ from netclnt.model import Bytes
 WHAT = "store"
 """How errors name the other end of this edge."""
 
+CLOSED = "the connection was closed"
+"""The cause told to whoever still uses what this side closed."""
+
 EXPIRED = re.compile(r".*(?:required to change your password|password (?:change required|(?:has|is) expired)).*", re.IGNORECASE)
 """A line by which a server tells that it lets an account in for nothing but a new password: PAM's words, and OpenSSH's."""
 

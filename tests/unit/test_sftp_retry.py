@@ -274,3 +274,38 @@ def test_C8_closing_ends_the_workers_of_a_fetch_that_somebody_still_holds():
         thread.join(10)
         assert not thread.is_alive()
     held.close()
+
+
+def test_closing_from_another_thread_ends_a_fetch_whose_workers_stop_quietly():
+    closing = threading.Event()
+
+    class Late(MemorySource):
+        def fetch(self, ranges):
+            for answer in super().fetch(ranges):
+                closing.wait(10)  # what is in flight still comes, and then no worker meets an error
+                yield answer
+
+        def close(self) -> None:
+            closing.set()
+
+    lines = Parallel(Late(FILES), whole, worth=lambda: 1, in_flight=4000)
+    closer = threading.Timer(0.1, lines.close)
+    closer.start()
+    with pytest.raises(LineBroken, match="closed"):
+        for _ in lines.fetch(Range("p", n % 1000, 1000) for n in itertools.count()):
+            pass
+    closer.join()
+
+
+def test_closing_from_another_thread_ends_a_fetch_that_puts_one_more_line_to_work():
+    lines = Parallel(whole(), lambda: (closer(), whole())[1], worth=lambda: 2, in_flight=4000)
+
+    def closer() -> None:
+        closing = threading.Thread(target=lines.close)
+        closing.start()
+        closing.join()
+
+    endless = (Range("p", n % 1000, 1000) for n in itertools.count())
+    with pytest.raises(LineBroken, match="closed"):
+        for _ in lines.fetch(endless):
+            pass
