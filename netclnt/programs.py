@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from types import FrameType
 
+from netclnt.child import Child
 from netclnt.machine import Ended
 
 _HURRY_SECONDS = 0.5
@@ -47,10 +48,10 @@ class LocalPrograms:
     ) -> Ended:
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # or else the kernel would keep the exit code to itself
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        child: subprocess.Popen[bytes] | None = None
+        child: Child | None = None
         try:
             with _signals_held_back():
-                child = _start(argv, environment)
+                child = Child(argv, stderr=subprocess.STDOUT, env=environment, cwd="/")
             return _Talk(child, stdin, _Lines(say)).end(seconds, grace)
         except (OSError, ValueError) as error:
             if child is not None:
@@ -59,19 +60,6 @@ class LocalPrograms:
         finally:
             if child is not None:
                 _leave(child)
-
-
-def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        argv,
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        env=dict(environment),
-        start_new_session=True,
-    )
 
 
 @contextmanager
@@ -98,7 +86,7 @@ def _signals_held_back() -> Iterator[None]:
 class _Talk:
     """One program's standard streams, followed until it ends."""
 
-    def __init__(self, child: subprocess.Popen[bytes], stdin: bytes, lines: _Lines) -> None:
+    def __init__(self, child: Child, stdin: bytes, lines: _Lines) -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         self._child = child
@@ -207,20 +195,20 @@ class _Lines:
             self._say(f"(what it says beyond {_OUTPUT_BYTES >> 10} KiB is not shown)")
 
 
-def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+def _has_ended(child: Child) -> bool:
     """Whether it has ended. It is not reaped yet: as long as it is not, nobody else gets its number, and its group's."""
     with suppress(ChildProcessError):
         return child.returncode is not None or os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     return True
 
 
-def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
+def _signal_group(child: Child, number: int) -> None:
     if child.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
 
 
-def _leave(child: subprocess.Popen[bytes]) -> None:
+def _leave(child: Child) -> None:
     """Close the streams, and end the program, with its group, if it has not ended: somebody told netclnt to stop."""
     for stream in (child.stdin, child.stdout):
         if stream is not None:
@@ -234,7 +222,7 @@ def _leave(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:
+def _wait(child: Child, seconds: float) -> None:
     until = time.monotonic() + seconds
     while not _has_ended(child) and time.monotonic() < until:
         time.sleep(_SHORTEST_SLICE * 10)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from netclnt.child import Child
 from netclnt.files.failures import storage_error
 from netclnt.protocols import DigesterLost
 
@@ -34,15 +35,11 @@ class ProcessDigester:
         # It finds modules where this process does, wherever the two were started from.
         modules = os.pathsep.join([*filter(None, sys.path), _PACKAGES])
         try:
-            self._child = subprocess.Popen(
+            self._child = Child(
                 [sys.executable, "-S", "-m", _PROGRAM, str(descriptor), str(hash_seed)],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[descriptor],
-                start_new_session=True,
                 env={**os.environ, "PYTHONPATH": modules, "PYTHONSAFEPATH": "1"},
+                pass_fds=[descriptor],
             )
         finally:
             os.close(descriptor)

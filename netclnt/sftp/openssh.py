@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from netclnt.child import Child
 from netclnt.errors import (
     BadArgument,
     HostKeyChanged,
@@ -35,6 +37,9 @@ _PIPE = 1024 * 1024
 _LINE = 4096
 _LINES = 200
 _ENDING = 5
+_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
+"""Why a program that is there may not start just now."""
+
 _OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -80,7 +85,7 @@ class OpensshTransport:
         self._timeout = timeout
         self._program = program
         self._closed = False
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._chatter: _Chatter | None = None
         self._in_call = threading.Lock()
         self._heard = False
@@ -92,17 +97,12 @@ class OpensshTransport:
         command = ssh_command(self._parent, self._login, timeout=self._timeout, program=self._program)
         environment = {**os.environ, "LC_ALL": "C"}
         try:
-            self._child = subprocess.Popen(
-                command,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=environment,
-            )
+            self._child = Child(command, stderr=subprocess.PIPE, env=environment)
         except OSError as error:
             cause = error.strerror or str(error)
+            if error.errno in _PASSING:
+                cause = f"{self._program} cannot be started: {cause}"
+                raise Unreachable(what=WHAT, address=self._address, cause=cause) from error
             raise BadArgument(
                 argument=self._program, problem=cause, hint="install OpenSSH's client, or --transport paramiko"
             ) from error
@@ -222,7 +222,7 @@ class OpensshTransport:
 class _Chatter:
     """Collects what the child writes to its standard error: the last lines, and the fingerprint wherever it came."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, child: Child) -> None:
         assert child.stderr is not None
         self._pipe = child.stderr
         self._lines: deque[str] = deque(maxlen=_LINES)

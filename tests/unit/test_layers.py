@@ -22,7 +22,7 @@ LAYERS = {
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "allowance", "pagedeltas", "subset"),
-        *("backoff", "callthread", "slot", "pulse", "timing", "agenda", "units", "namekeys"),
+        *("backoff", "callthread", "child", "slot", "pulse", "timing", "agenda", "units", "namekeys"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping", "host", "programs"],
     "work": [

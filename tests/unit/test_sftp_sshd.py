@@ -485,3 +485,15 @@ def test_C8_P9_what_ssh_says_can_be_unreadable(transport):
     said = openssh._Chatter(SimpleNamespace(stderr=Unreadable()))
     said.end()
     assert said.last == ""
+
+
+def test_a_host_that_can_start_no_program_just_now_is_asked_again_later(transport, sshd, reach, monkeypatch):
+    if transport == "paramiko":
+        pytest.skip("starts none")
+
+    def refuse(*_, **__) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(openssh, "Child", refuse)
+    with pytest.raises(Unreachable, match="ssh cannot be started: Resource temporarily unavailable"):
+        head(reach(sshd, retry_budget=0))
