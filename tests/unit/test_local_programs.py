@@ -6,16 +6,17 @@ import ast
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netclnt import programs
+from netclnt.child import Child
 from netclnt.errors import Terminated
 from netclnt.machine import Ended
 from netclnt.programs import LocalPrograms
@@ -227,18 +228,17 @@ def test_A4_a_signal_ends_it_at_once_and_passes(tmp_path: Path) -> None:
 
 
 def test_a_signal_that_comes_while_it_is_started_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[bytes]] = []
-    real = programs._start
+    started: list[Child] = []
 
-    def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        started.append(real(argv, environment))
+    def start(argv: Sequence[str], **options: Any) -> Child:
+        started.append(Child(argv, **options))
         os.kill(os.getpid(), signal.SIGTERM)
         return started[0]
 
     def stop(*_: object) -> None:
         raise Terminated
 
-    monkeypatch.setattr(programs, "_start", start)
+    monkeypatch.setattr(programs, "Child", start)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Terminated):
