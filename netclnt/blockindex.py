@@ -29,6 +29,8 @@ _HEADER = struct.Struct("<8sQII")
 _RECORDS_IN_MEMORY = 100_000
 _RECORDS_AT_ONCE = 20_000
 _IDS_PER_BUCKET = 32
+_BUCKET_MAX = 128
+"""Ids looked through one by one. There are more where they are not evenly spread: keys of frames begin with their pack."""
 _FANOUT_BITS_MAX = 24
 
 _MAPPED_MAX = 8 << 20
@@ -62,6 +64,8 @@ class Run:
     def find(self, id_: bytes) -> bytes | None:
         """The value recorded under an id; any of them if there are several; None if there is none."""
         low, high = self._bucket(int.from_bytes(id_[:4], "big") >> (32 - self._bits))
+        if high - low > _BUCKET_MAX:
+            low, high = self._narrowed(id_, low, high)
         end = self._ids + high * ID_BYTES
         if self._is_large:
             self._looks += 1
@@ -75,6 +79,17 @@ class Run:
                 return self._map[start : start + self.value_size]
             position = self._map.find(id_, position + 1, end)
         return None
+
+    def _narrowed(self, id_: bytes, low: int, high: int) -> tuple[int, int]:
+        """A part of a range of records that still holds an id, if the range does."""
+        while high - low > _BUCKET_MAX:
+            middle = (low + high) // 2
+            start = self._ids + middle * ID_BYTES
+            if self._map[start : start + ID_BYTES] < id_:
+                low = middle + 1
+            else:
+                high = middle + 1
+        return low, high
 
     def __iter__(self) -> Iterator[bytes]:
         """All records, id and value joined, in order."""

@@ -15,12 +15,13 @@ from typing import IO
 import xxhash
 
 from netclnt.dedup import encode_location
-from netclnt.locations import BASE_BLOCKS_MAX, EARLIER, Frame, Locations, Run, encode_record, encode_table
+from netclnt.locations import BASE_BLOCKS_MAX, EARLIER, Frame, Locations, Run, encode_record
 from netclnt.manifest import BlockPage, encode_blocks
 from netclnt.model import ID_BYTES, ZERO_ID, Blocks, Bytes
 from netclnt.pack import PACK_BYTES_MAX, PREFIX, encode_delta, encode_frame
 from netclnt.predecessor import BaseBlock, CarriedDelta, Predecessor, Range
 from netclnt.protocols import PackWriter, Store
+from netclnt.storedmanifest import Records
 
 _SAVED_MIN = 8
 """A delta frame is worth its place if it saves one part in so many of what the plain one takes, less its base's ids."""
@@ -211,34 +212,6 @@ class _BaseTable:
         blocks.lengths.extend(length for _, length in base[shared:])
         blocks.ids += ids[shared * ID_BYTES :]
         return first, len(base)
-
-
-class Records:
-    """Where the blocks of pages lie, encoded, in the file ``file``: of a version that changed all over that is much."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._offsets = array("Q")
-        self._lengths = array("I")
-        self._end = 0
-
-    def reserve(self) -> int:
-        """Room for one more page, behind all others; returns its number."""
-        self._offsets.append(0)
-        self._lengths.append(0)
-        return len(self._lengths) - 1
-
-    def put(self, page: int, record: bytes) -> None:
-        self._file.write(record)
-        self._offsets[page], self._lengths[page] = self._end, len(record)
-        self._end += len(record)
-
-    def parts(self) -> Iterator[bytes]:
-        """The locations file, when all is put."""
-        yield encode_table(self._lengths)
-        for offset, length in zip(self._offsets, self._lengths, strict=True):
-            self._file.seek(offset)
-            yield self._file.read(length)
 
 
 class Pages:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from netclnt.damage import Damages
 from netclnt.dedup import StoreIndex, locate_anew
 from netclnt.locations import Locations, encode_record
@@ -9,19 +11,19 @@ from netclnt.manifest import manifest_path
 from netclnt.model import Blocks
 from netclnt.pagedeltas import page_deltas_path
 from netclnt.protocols import Store
-from netclnt.storedmanifest import UNREADABLE, StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest, new_records
 
 
-def heal(damages: Damages, store: Store, index: StoreIndex) -> Damages:
+def heal(damages: Damages, store: Store, index: StoreIndex, *, scratch: Path) -> Damages:
     """Give the manifests concerned locations anew, as far as the index knows where their blocks lie; returns what is left.
-    Damaged page deltas go: nothing depends on them."""
+    Damaged page deltas go: nothing depends on them. ``scratch`` is a directory for files without a name."""
     left = Damages(damages.identity)
     for digest in damages.page_deltas:
         store.remove(page_deltas_path(digest))
     for digest, head_bytes in damages.concerned.items():
         if store.size(manifest_path(digest)) is None and digest not in damages.manifests:
             continue  # it is no longer needed
-        if not _healed(digest, head_bytes, damages, store, index):
+        if not _healed(digest, head_bytes, damages, store, index, scratch):
             left.concerned[digest] = head_bytes
     if left.concerned:
         left.frames, left.packs = damages.frames, damages.packs
@@ -30,26 +32,26 @@ def heal(damages: Damages, store: Store, index: StoreIndex) -> Damages:
     return left
 
 
-def _healed(digest: str, head_bytes: int, damages: Damages, store: Store, index: StoreIndex) -> bool:
+def _healed(digest: str, head_bytes: int, damages: Damages, store: Store, index: StoreIndex, scratch: Path) -> bool:
     """Whether all of a manifest leads to sound frames now."""
-    records: list[bytes] = []
     changed = False
-    try:
-        manifest = StoredManifest(store, digest, head_bytes)
-        manifest.entries()
-        for page in manifest.pages:
-            blocks = manifest.blocks(page)
-            record = _sound_record(manifest, page, blocks, damages)
-            if record is None:
-                found = locate_anew(blocks, index)
-                if found is None:
-                    return False
-                record, changed = encode_record(found), True
-            records.append(record)
-    except UNREADABLE:
-        return False
-    if changed:
-        manifest.put_records(records)
+    with new_records(scratch) as records:
+        try:
+            manifest = StoredManifest(store, digest, head_bytes)
+            manifest.entries()
+            for page in manifest.pages:
+                blocks = manifest.blocks(page)
+                record = _sound_record(manifest, page, blocks, damages)
+                if record is None:
+                    found = locate_anew(blocks, index)
+                    if found is None:
+                        return False
+                    record, changed = encode_record(found), True
+                records.add(record)
+        except UNREADABLE:
+            return False
+        if changed:
+            manifest.put_records(records)
     return True
 
 

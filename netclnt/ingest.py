@@ -21,13 +21,14 @@ from netclnt.blockindex import Growing
 from netclnt.chunking import CHUNKER, Stretch, WholeCutter, block_ids, cut
 from netclnt.dedup import StoreIndex
 from netclnt.errors import SourceChanged
-from netclnt.filling import NewFrame, Packs, Pages, Records, encode
+from netclnt.filling import NewFrame, Packs, Pages, encode
 from netclnt.intake import Intake
 from netclnt.manifest import Head, encode_entries, encode_head, ends_page, entry_pages, locations_path, manifest_path
 from netclnt.model import ZERO_ID, Entry, EntryType
 from netclnt.pack import FRAME_MAX
 from netclnt.predecessor import Predecessor, Range
 from netclnt.protocols import Content, Item, Store
+from netclnt.storedmanifest import Records
 from netclnt.workers import ordered_map
 
 _FRAMES_AHEAD = 64

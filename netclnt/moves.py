@@ -24,7 +24,7 @@ from netclnt.master import EPOCH_PATH
 from netclnt.model import ID_BYTES
 from netclnt.pack import PACK_BYTES_MAX, RAW, ZSTD, decode_frame, pack_path
 from netclnt.protocols import Store
-from netclnt.storedmanifest import UNREADABLE, StoredManifest
+from netclnt.storedmanifest import UNREADABLE, StoredManifest, new_records
 
 _PLACE = Struct(">QI")
 _PACK_BYTES = 8
@@ -88,7 +88,7 @@ def finish(manifests: Iterable[tuple[str, int]], state: Path, store: Store, inde
             change_index(index, store, moves.value)
             for digest, head_bytes in manifests:
                 with suppress(*UNREADABLE):  # whoever needs such a manifest is told of it by the survey
-                    moves.lead(StoredManifest(store, digest, head_bytes))
+                    moves.lead(StoredManifest(store, digest, head_bytes), state)
             store.sync()
     path.unlink(missing_ok=True)
 
@@ -129,17 +129,18 @@ class _Moves:
         *parts, start = RECORD.unpack(value)
         return RECORD.pack(*self.frame(Frame(*parts)), start)
 
-    def lead(self, manifest: StoredManifest) -> None:
-        records, changed = [], False
-        for page in manifest.pages:
-            record = manifest.record(page)
-            locations = manifest.locations(page, manifest.blocks(page), record)
-            frames = tuple(map(self.frame, locations.frames))
-            if frames != locations.frames:
-                record, changed = encode_record(replace(locations, frames=frames)), True
-            records.append(record)
-        if changed:
-            manifest.put_records(records)
+    def lead(self, manifest: StoredManifest, scratch: Path) -> None:
+        changed = False
+        with new_records(scratch) as records:
+            for page in manifest.pages:
+                record = manifest.record(page)
+                locations = manifest.locations(page, manifest.blocks(page), record)
+                frames = tuple(map(self.frame, locations.frames))
+                if frames != locations.frames:
+                    record, changed = encode_record(replace(locations, frames=frames)), True
+                records.add(record)
+            if changed:
+                manifest.put_records(records)
 
 
 def change_index(index: StoreIndex, store: Store, change: Callable[[bytes], bytes | None]) -> None:

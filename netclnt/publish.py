@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from netclnt.events import Observer, Progressed
 from netclnt.heal import heal
 from netclnt.ingest import Ingested
-from netclnt.master import Master, Writing, split_records, store_content, write_head, writing
+from netclnt.master import Master, Writing, scratch, split_records, store_content, write_head, writing
 from netclnt.model import CatalogState, Entry, Kind, NewVersion, Requirement, Version
 from netclnt.protocols import Catalog, Content, Item, Store
 from netclnt.storedmanifest import UNREADABLE, StoredManifest
@@ -70,7 +70,7 @@ def publish(content: Content, request: Request, *, master: Master, observer: Obs
 def _after(master: Master, held: Writing, is_new: bool) -> None:
     """What was stored heals others, too; what is offered is told last."""
     if held.damages:
-        heal(held.damages, master.store, held.index).save(master.state)
+        heal(held.damages, master.store, held.index, scratch=scratch(master)).save(master.state)
     if is_new:
         write_head(master, master.catalog.state(), held.index, held.damages)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import accumulate
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from netclnt.errors import Damaged, SourceMissing, TrustError
 from netclnt.locations import Locations, decode_record, decode_table, encode_table, table_bytes
@@ -13,6 +17,8 @@ from netclnt.manifest import decode_blocks, decode_entries, decode_head, locatio
 from netclnt.model import Blocks, Entry
 from netclnt.pagedeltas import Pages, pages_of
 from netclnt.protocols import Store
+
+_RECORDS_IN_MEMORY = 1 << 20
 
 UNREADABLE = (Damaged, SourceMissing, TrustError)
 """What a StoredManifest raises where it is not what the digest or the grammar says, whatever is asked for."""
@@ -75,6 +81,45 @@ class StoredManifest:
             blocks = self.blocks(page)
             yield page, blocks, self.locations(page, blocks, self.record(page))
 
-    def put_records(self, records: Sequence[bytes]) -> None:
+    def put_records(self, records: Records) -> None:
         """Replace the locations of all pages. Whoever reads the old ones keeps them while the file is open."""
-        self._store.put(self.locations_path, [encode_table([len(record) for record in records]), *records])
+        self._store.put(self.locations_path, records.parts())
+
+
+class Records:
+    """Where the blocks of pages lie, encoded, in the file ``file``: of a version that changed all over that is much."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._offsets = array("Q")
+        self._lengths = array("I")
+        self._end = 0
+
+    def reserve(self) -> int:
+        """Room for one more page, behind all others; returns its number."""
+        self._offsets.append(0)
+        self._lengths.append(0)
+        return len(self._lengths) - 1
+
+    def add(self, record: bytes) -> None:
+        """One more page, with its record."""
+        self.put(self.reserve(), record)
+
+    def put(self, page: int, record: bytes) -> None:
+        self._file.write(record)
+        self._offsets[page], self._lengths[page] = self._end, len(record)
+        self._end += len(record)
+
+    def parts(self) -> Iterator[bytes]:
+        """The locations file, when all is put."""
+        yield encode_table(self._lengths)
+        for offset, length in zip(self._offsets, self._lengths, strict=True):
+            self._file.seek(offset)
+            yield self._file.read(length)
+
+
+@contextmanager
+def new_records(scratch: Path) -> Iterator[Records]:
+    """Records that are on disk, in a file of ``scratch`` without a name, where they are many."""
+    with SpooledTemporaryFile(max_size=_RECORDS_IN_MEMORY, dir=str(scratch)) as file:
+        yield Records(file)

@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from netclnt import heal, moves
 from netclnt.checkstore import check_store
 from netclnt.errors import Damaged, ExitCode, Locked, NoSuchImage, SourceChanged, SourceMissing
 from netclnt.events import Warned
 from netclnt.gc import gc, look
 from netclnt.head import HEAD_PATH, decode_store_head
+from netclnt.locations import encode_record
 from netclnt.manifest import manifest_path
 from netclnt.master import refresh_head
 from netclnt.memory.catalog import MemoryCatalog
 from netclnt.memory.content import MemoryContent
 from netclnt.model import DEFAULT_CHANNEL
 from netclnt.publish import publish
+from netclnt.storedmanifest import StoredManifest
 from netclnt.subset import WHOLE
 from netclnt.survey import Policy
 from tests.support.amount import amount
@@ -276,6 +279,42 @@ def test_marks_that_do_not_fit_into_memory_are_the_same(tmp_path, monkeypatch):
     expected = run(tmp_path / "usual")
     monkeypatch.setattr("netclnt.blockindex._RECORDS_IN_MEMORY", 3)
     assert run(tmp_path / "small") == expected
+
+
+class Alive:
+    """How many records of locations are in memory at a time, at ``most`` so far."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.most = 0
+        alive = self
+
+        class Counted(bytes):
+            def __init__(self, *_):
+                alive.now += 1
+                alive.most = max(alive.most, alive.now)
+
+            def __del__(self):
+                alive.now -= 1
+
+        for place in (moves, heal):
+            monkeypatch.setattr(place, "encode_record", lambda locations: Counted(encode_record(locations)))
+        read = StoredManifest.record
+        monkeypatch.setattr(StoredManifest, "record", lambda manifest, page: Counted(read(manifest, page)))
+
+
+def test_where_the_blocks_of_a_large_version_lie_is_never_all_in_memory(world, monkeypatch):
+    """An image of 100 GB has 24,000 pages."""
+    monkeypatch.setattr("netclnt.manifest.BLOCKS_MAX", 16)
+    large = noise(1, 4 << 20)
+    world.publish("debian", large + noise(2, 5 << 20))
+    version = world.publish("other", large).version
+    world.publish("debian", noise(3))
+    clean(world, 0)
+    alive = Alive(monkeypatch)
+    assert clean(world, 35).packs_sparse == 1
+    assert len(StoredManifest(world.store, version.manifest, version.head_bytes).pages) > 5
+    assert 0 < alive.most <= 3
+    check(world)
 
 
 # --- dry run, locks

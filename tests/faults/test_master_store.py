@@ -17,7 +17,7 @@ from netclnt.pagedeltas import page_deltas_path
 from netclnt.recover import recover
 from netclnt.storedmanifest import StoredManifest
 from netclnt.subset import Subset, parse_subset
-from tests.faults.test_master_gc import AT, check, clean, sparse
+from tests.faults.test_master_gc import AT, Alive, check, clean, sparse
 from tests.support.storereader import content_of
 from tests.support.world import IDENTITY
 
@@ -95,6 +95,20 @@ def test_a_damaged_pack_is_named_and_healed_by_publishing_again(world, damage):
     assert not (world.directory / "master" / "damaged.json").exists()
     assert world.sync().exit_code is ExitCode.OK
     assert world.live("debian") == data + text
+
+
+def test_a_large_version_is_healed_without_all_its_locations_in_memory(world, monkeypatch):
+    monkeypatch.setattr("netclnt.manifest.BLOCKS_MAX", 16)
+    data = noise(1, 4 << 20)
+    version = world.publish("debian", data).version
+    flip(world, pack_of(world, version), 200_000)
+    assert set(looked(world)) == {("debian", 1)}
+    alive = Alive(monkeypatch)
+    assert not world.publish("debian", data).new
+    assert len(StoredManifest(world.store, version.manifest, version.head_bytes).pages) > 5
+    assert 0 < alive.most <= 3
+    assert looked(world) == {}
+    check(world)
 
 
 def test_a_damaged_page_that_later_ones_lead_back_to_is_named_and_healed(world):

@@ -1,6 +1,7 @@
 """The index of blocks against a dictionary, in memory bounds so small that everything spills."""
 
 import hashlib
+import mmap
 import random
 
 import pytest
@@ -105,6 +106,25 @@ def test_many_records_over_many_buckets(tmp_path, monkeypatch):
             index.add(id_, value)
         assert len(list(tmp_path.glob("grown*"))) <= 4
         assert all(index.find(id_) == value for id_, value in made)
+
+
+def test_crowded_ids_are_found_without_a_look_at_all_of_them(tmp_path, monkeypatch):
+    """Keys of frames begin with their pack: thousands lie in one bucket."""
+    made = [(b"one pack" + number.to_bytes(8, "big"), bytes(SIZE)) for number in range(0, 10_000, 2)]
+    made += [made[77]] * 300
+    looked_through = []
+
+    class Counting(mmap.mmap):
+        def find(self, sought, start, end):
+            looked_through.append(end - start)
+            return super().find(sought, start, end)
+
+    monkeypatch.setattr(mmap, "mmap", Counting)
+    run = run_of(tmp_path / "run", made)
+    assert all(run.find(id_) == value for id_, value in made)
+    assert not any(run.find(b"one pack" + number.to_bytes(8, "big")) for number in range(1, 10_003, 2))
+    run.close()
+    assert max(looked_through) <= 128 * 16
 
 
 @pytest.mark.parametrize("count", [0, 6, 7, 8, 14, 21])
