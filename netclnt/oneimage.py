@@ -307,7 +307,7 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
         keep = None
     if before and not _is_untouched(job, before, sealed):
         keep = None
-    if keep is not None and keep in slave.root.kept():
+    if keep is not None and slave.root.keeps(keep):
         slave.drop(keep)
     slave.root.show(manifest.digest, name, keep=keep)
     slave.root.discard(manifest.digest)
@@ -343,7 +343,7 @@ def _record(job: Job, facts: Mapping[str, Facts], result: str) -> None:
     pinned = old is not None and old.pinned
     held = Held.of(version, generation=job.state.generation, shown_at=slave.now(), pinned=pinned)
     moved_from = old_place(slave, old, version)
-    if old is not None and moved_from is None and old.manifest in slave.root.kept():
+    if old is not None and moved_from is None and slave.root.keeps(old.manifest):
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest, slave.now())
     slave.record(held, facts, moved_from=moved_from, untold=announcement(slave, version, old, result))
     if moved_from is not None:

@@ -144,13 +144,13 @@ class Places:
             yield from root.files()
 
     def stage(self, token: str) -> Stage:
-        return self._with(token, lambda root: root.staged()).stage(token)
+        return self._with(lambda root: token in root.staged()).stage(token)
 
     def staged(self) -> Sequence[str]:
         return sorted({token for root in self._roots for token in root.staged()})
 
     def staged_path(self, token: str) -> str:
-        return self._with(token, lambda root: root.staged()).staged_path(token)
+        return self._with(lambda root: token in root.staged()).staged_path(token)
 
     def discard(self, token: str) -> None:
         for root in self._roots:
@@ -168,6 +168,9 @@ class Places:
     def kept(self) -> Sequence[str]:
         return sorted({token for root in self._roots for token in root.kept()})
 
+    def keeps(self, token: str) -> bool:
+        return any(root.keeps(token) for root in self._roots)
+
     def staged_bytes(self, token: str) -> int:
         return sum(root.staged_bytes(token) for root in self._roots)
 
@@ -175,7 +178,7 @@ class Places:
         return sum(root.kept_bytes(token) for root in self._roots)
 
     def open_kept(self, token: str, path: str) -> Reader:
-        return self._with(token, lambda root: root.kept()).open_kept(token, path)
+        return self._with(lambda root: root.keeps(token)).open_kept(token, path)
 
     def drop(self, token: str) -> None:
         for root in self._roots:
@@ -189,5 +192,5 @@ class Places:
         """As :meth:`free`."""
         return self._main.root.free_files()
 
-    def _with(self, token: str, tokens: Callable[[Root], Sequence[str]]) -> Root:
-        return next((root for root in self._roots if token in tokens(root)), self._main.root)
+    def _with(self, has: Callable[[Root], bool]) -> Root:
+        return next(filter(has, self._roots), self._main.root)

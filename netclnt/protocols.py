@@ -353,6 +353,9 @@ class Root(Protocol):
     def kept(self) -> Sequence[str]:
         """Tokens of old versions kept aside."""
 
+    def keeps(self, token: str) -> bool:
+        """Whether an old version is kept under that token: one look, however many are."""
+
     def staged_bytes(self, token: str) -> int:
         """What discarding a staging area gives back: bytes of its files, but for those that have another name. Absent: 0."""
 

@@ -93,11 +93,11 @@ def _clear(slave: Slave, root: Root, old: OldPlace) -> bool:
         if not _is_untouched(slave, root, old):
             _settle(slave, old, kept=False)
             return False
-        if old.keep and old.manifest in root.kept():
+        if old.keep and root.keeps(old.manifest):
             slave.drop(old.manifest)
         root.put_away(old.name, keep=old.manifest if old.keep else None)
     # by this run, or one that died right then; and not where somebody took it away meanwhile
-    _settle(slave, old, kept=old.keep and old.manifest in root.kept())
+    _settle(slave, old, kept=old.keep and root.keeps(old.manifest))
     return True
 
 

@@ -182,6 +182,13 @@ class DirectoryRoot:
     def kept(self) -> Sequence[str]:
         return self._tokens(KEPT)
 
+    def keeps(self, token: str) -> bool:
+        place = self._area.describe(f"{WORK_DIRECTORY}/{KEPT}/{check_token(token)}")
+        if self._area.work < 0:
+            return False
+        with reported("look at", place), self._directory(self._area.work, KEPT) as directory:
+            return kind_at(directory, token) != "absent"
+
     def staged_bytes(self, token: str) -> int:
         return self._weigh(STAGING, token)
 

@@ -185,6 +185,9 @@ class MemoryRoot:
     def kept(self) -> Sequence[str]:
         return sorted(self._kept)
 
+    def keeps(self, token: str) -> bool:
+        return check_token(token) in self._kept
+
     def staged_bytes(self, token: str) -> int:
         return self._weigh(self._staged.get(check_token(token), {}))
 

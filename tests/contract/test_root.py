@@ -118,6 +118,7 @@ def test_a_file_is_replaced_and_the_old_one_kept(root: Root) -> None:
     put(root, "a", b"two", keep="0f")
     assert content(root, "a") == b"two"
     assert root.kept() == ["0f"]
+    assert (root.keeps("0f"), root.keeps("0e")) == (True, False)
     assert everything(root.open_kept("0f", "")) == b"one"
     root.drop("0f")
     root.drop("0f")
@@ -282,7 +283,7 @@ def test_F1_names_that_lead_out_are_refused(root: Root) -> None:
         with pytest.raises(ForbiddenName):
             root.facts("t", [path])
     for token in ("", "..", "a/b", "XY", "0" * 65):
-        for call in (root.stage, root.discard, root.drop, lambda token: root.open_kept(token, "")):
+        for call in (root.stage, root.discard, root.drop, root.keeps, lambda token: root.open_kept(token, "")):
             with pytest.raises(ForbiddenName):
                 call(token)
 
