@@ -26,7 +26,7 @@ from netclnt.result import Result
 from netclnt.selection import rank
 from netclnt.slave import Slave
 
-_OF_THE_RUN = (TemporaryError, AuthError, LedgerBusy, LedgerDamaged, Stopped)
+OF_THE_RUN = (TemporaryError, AuthError, LedgerBusy, LedgerDamaged, Stopped)
 """Errors that the next image would meet, too (but for a missing file of the store)."""
 
 
@@ -113,7 +113,7 @@ class Carrier:
         except Paused as error:
             self._result.paused = self._result.paused or error
         except NetclntError as error:
-            if isinstance(error, _OF_THE_RUN) and not isinstance(error, SourceMissing):
+            if isinstance(error, OF_THE_RUN) and not isinstance(error, SourceMissing):
                 raise
             self._fail(image, error)
 

@@ -24,13 +24,23 @@ class Catalog(Event):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Event):
-    """One difference between catalog and ledger; version numbers are None where there is none."""
+    """One difference between catalog and ledger; version numbers are None where there is none. ``size`` is that of the image's
+    content, the holes included."""
 
     image: str
     kind: str
     from_version: int | None
     to_version: int | None
     action: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected(Event):
+    """An image whose turn will come in a run that compares nothing with a catalog; told of all before the first begins."""
+
+    image: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def look_at_offer(
     )
     for change in changes:
         offered = None if change.offered is None else change.offered.number
-        observer(Changed(change.name, change.kind, change.local, offered, change.action))
+        observer(Changed(change.name, change.kind, change.local, offered, change.action, change.size))
     return Offer(state, versions, changes, [each for each in refused if each in slave.selection and each in chosen])
 
 

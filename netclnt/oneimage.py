@@ -28,7 +28,7 @@ from netclnt.errors import (
 from netclnt.events import ImageDone, Observer, Planned, Progressed, Warned
 from netclnt.front import Done
 from netclnt.imagehooks import announcement, consents, is_asked
-from netclnt.ledger import Held, Quarantine
+from netclnt.ledger import Composition, Held, Quarantine
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import as_sealed, facts_if_whole, looks_as_recorded, take_facts
 from netclnt.model import CatalogState, Version
@@ -86,8 +86,9 @@ def bring_image(job: Job) -> ImageDone:
         else:
             _refuse_foreign(job)
             before = _facts_of_shown(job)
-            reused, sealed = _assemble(job, manifest, before)
-            result = "updated" if _show(job, manifest, as_sealed(manifest.entries, sealed), before) else "deferred"
+            brought = _assemble(job, manifest, before)
+            reused, sealed = brought.reused, as_sealed(manifest.entries, brought.sealed)
+            result = "updated" if _show(job, manifest, sealed, before, brought) else "deferred"
     seconds = job.slave.monotonic() - began
     fetched = job.slave.source.bytes_received - received
     return ImageDone(job.version.name, job.version.number, result, fetched, reused, seconds)
@@ -181,8 +182,18 @@ def _tell_plan(job: Job, plan: Plan | None) -> None:
 # --- steps 1 and 2: staging
 
 
-def _assemble(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> tuple[int, Sequence[Facts]]:
-    """Complete and seal the version in staging; returns the bytes reused, and how its entries looked when they were sealed."""
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """A version that is complete in staging: the bytes that this run ``reused``, how its entries looked when they were
+    ``sealed``, and what it is made of."""
+
+    reused: int
+    sealed: Sequence[Facts]
+    composition: Composition
+
+
+def _assemble(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> _Brought:
+    """Complete and seal the version in staging."""
     try:
         return _assemble_from_seeds(job, manifest, before)
     except NoSpace as error:
@@ -191,7 +202,7 @@ def _assemble(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) ->
     return _assemble_from_seeds(job, manifest, before)  # planned anew: what went may have been a seed
 
 
-def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> tuple[int, Sequence[Facts]]:
+def _assemble_from_seeds(job: Job, manifest: LocalManifest, before: Mapping[str, Facts]) -> _Brought:
     with _seeds(job, staged=True) as (seeds, shown):
         base = Base(job.version.name, shown, before) if shown is not None else None
         with suppress(SourceMissing, ContentMismatch):
@@ -229,7 +240,7 @@ def _facts_of_shown(job: Job) -> Mapping[str, Facts]:
     return job.slave.ledger.facts(held.name) if held and held.tree and not held.damaged and not job.change.suspect else {}
 
 
-def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) -> tuple[int, Sequence[Facts]]:
+def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) -> _Brought:
     slave, line = job.slave, _line(job)
     journal = slave.ledger.journal(manifest.digest)
     if journal and manifest.digest not in slave.root.staged():  # never to vouch for an area that is about to be made
@@ -242,12 +253,12 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) ->
         plan = make_plan(manifest, seeds, line, staging)
         _tell_plan(job, plan)
         check_space(slave.root, plan.bytes_write, files=staging.to_make, path=slave.root_path)
-        follower = _Follower(job, manifest, staging)
+        follower = _Follower(job, manifest, staging, plan)
         wanted = Wanted(job.version.name, job.version.manifest, job.version.head_bytes)
         with follower:
             fill(wanted, manifest, plan, seeds, staging, line, on_page=follower)
         sealed = staging.stage.seal(job.version.name)
-        return follower.reused, sealed
+        return _Brought(follower.reused, sealed, follower.composition(follower.reused))
     finally:
         staging.stage.close()
 
@@ -255,14 +266,24 @@ def _fill(job: Job, manifest: LocalManifest, seeds: Seeds, base: Base | None) ->
 class _Follower:
     """Follows the pages that are complete: tells the observer, and keeps the journal, at its end in any case."""
 
-    def __init__(self, job: Job, manifest: LocalManifest, staging: Staging) -> None:
+    def __init__(self, job: Job, manifest: LocalManifest, staging: Staging, plan: Plan) -> None:
         self._job = job
         self._manifest = manifest
         self._staging = staging
+        self._reuse = plan.bytes_reuse
+        earlier = job.slave.ledger.compositions.of(job.version.name) if staging.resumed else ()
+        self._reused_earlier = sum(each.reused for each in earlier if each.manifest == manifest.digest)
         self._received = job.slave.source.bytes_received
         self._journaled = job.slave.monotonic()
         self._pages: list[int] = []
         self.reused = 0
+
+    def composition(self, reused: int) -> Composition:
+        """Of the whole version, of which this run reuses so many bytes. What an earlier one put into staging nobody can tell
+        apart now: but that one had planned what it would reuse, and this one reuses what is left of that."""
+        head = self._manifest.head
+        reused = min(head.data, max(reused, self._reused_earlier))
+        return Composition(self._job.version.name, self._manifest.digest, reused, head.data - reused, head.size - head.data)
 
     def __enter__(self) -> None:
         return None
@@ -286,7 +307,8 @@ class _Follower:
         if self._pages:
             self._staging.stage.sync()
             slave = self._job.slave
-            slave.ledger.journal_add(self._manifest.digest, self._pages, fetched=slave.source.bytes_received, at=slave.now())
+            received, made_of = slave.source.bytes_received, self.composition(self._reuse)
+            slave.ledger.journal_add(self._manifest.digest, self._pages, fetched=received, at=slave.now(), composition=made_of)
             self._pages = []
         self._journaled = self._job.slave.monotonic()
 
@@ -294,13 +316,13 @@ class _Follower:
 # --- steps 3 to 5: show and record
 
 
-def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before: Mapping[str, Facts]) -> bool:
+def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before: Mapping[str, Facts], brought: _Brought) -> bool:
     """False, and nothing shown, where a hook wants that to be later."""
     slave, name = job.slave, job.version.name
     if not job.still_offered(job.version):
         raise SupersededError
     held = slave.ledger.get(name)
-    if is_asked(slave) and not _is_wanted_now(job, manifest, held):
+    if is_asked(slave) and not _is_wanted_now(job, manifest, held, brought.composition):
         return False
     keep = held.manifest if held and slave.keep and not held.damaged and held.manifest != manifest.digest else None
     if is_moving(slave, name):  # what was shown lies elsewhere
@@ -314,14 +336,14 @@ def _show(job: Job, manifest: LocalManifest, sealed: Mapping[str, Facts], before
     # A change behind the seal must show: only of a tree's own directory counts how it looks at its place, as it may look
     # otherwise once it has moved.
     moved = take_facts(slave.root, name, manifest.entries[:1]) if manifest.head.tree else {}
-    _record(job, {**sealed, **moved}, "updated")
+    _record(job, {**sealed, **moved}, "updated", brought.composition)
     return True
 
 
-def _is_wanted_now(job: Job, manifest: LocalManifest, held: Held | None) -> bool:
+def _is_wanted_now(job: Job, manifest: LocalManifest, held: Held | None, made_of: Composition) -> bool:
     """Ask the hook, which may take long: before, all that is sealed goes into the journal, so that it is there whatever happens
     meanwhile; afterwards, the master is asked once more."""
-    job.slave.ledger.journal_add(manifest.digest, range(len(manifest.head.block_pages)))
+    job.slave.ledger.journal_add(manifest.digest, range(len(manifest.head.block_pages)), composition=made_of)
     if not consents(job.slave, job.version, held, job.observer):
         return False
     if not job.still_offered(job.version):
@@ -336,8 +358,8 @@ def _is_untouched(job: Job, before: Mapping[str, Facts], sealed: Mapping[str, Fa
     return looks_as_recorded(job.slave.root, job.version.name, rest)
 
 
-def _record(job: Job, facts: Mapping[str, Facts], result: str) -> None:
-    """Tell the ledger what is kept of what was shown before, and what is shown."""
+def _record(job: Job, facts: Mapping[str, Facts], result: str, made_of: Composition | None = None) -> None:
+    """Tell the ledger what is kept of what was shown before, and what is shown; ``made_of`` None for what was found there."""
     slave, version = job.slave, job.version
     old = slave.ledger.get(version.name)
     pinned = old is not None and old.pinned
@@ -345,7 +367,8 @@ def _record(job: Job, facts: Mapping[str, Facts], result: str) -> None:
     moved_from = old_place(slave, old, version)
     if old is not None and moved_from is None and slave.root.keeps(old.manifest):
         slave.ledger.keep(old.name, old.number, old.manifest, old.manifest, slave.now())
-    slave.record(held, facts, moved_from=moved_from, untold=announcement(slave, version, old, result))
+    untold = announcement(slave, version, old, result)
+    slave.record(held, facts, moved_from=moved_from, untold=untold, composition=made_of)
     if moved_from is not None:
         clear_old_places(slave, job.observer, name=version.name)
     slave.trim_kept(version.name, newest=old.manifest if old is not None else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netclnt.allowance import Allowance, unlimited
 from netclnt.errors import StorageError
-from netclnt.ledger import Held, Ledger, OldPlace, Untold
+from netclnt.ledger import Composition, Held, Ledger, OldPlace, Untold
 from netclnt.localmanifests import Manifests
 from netclnt.model import SIZE_MAX
 from netclnt.protocols import Facts, Root, SlaveCatalog, Source
@@ -107,9 +107,15 @@ class Slave:
         return None if self.places is None else self.places.of(held.name).missing
 
     def record(
-        self, held: Held, facts: Mapping[str, Facts], *, moved_from: OldPlace | None = None, untold: Untold | None = None
+        self,
+        held: Held,
+        facts: Mapping[str, Facts],
+        *,
+        moved_from: OldPlace | None = None,
+        untold: Untold | None = None,
+        composition: Composition | None = None,
     ) -> None:
         """Let the ledger know of an image what lies in the root it belongs in."""
-        self.ledger.record(held, facts, place=self.place, moved_from=moved_from, untold=untold)
+        self.ledger.record(held, facts, place=self.place, moved_from=moved_from, untold=untold, composition=composition)
         if self.places is not None and self.place is not None:
             self.places.settled(held.name, self.place)

@@ -13,7 +13,7 @@ from typing import cast
 
 from netclnt.checking import BUFFER_SIZE, good_blocks, is_zero, page_matches, read_parts, segments
 from netclnt.errors import Locked, StorageError
-from netclnt.events import ImageDone, Observer, Progressed
+from netclnt.events import Expected, ImageDone, Observer, Progressed
 from netclnt.ledger import Held
 from netclnt.localmanifests import LocalManifest
 from netclnt.look import facts_if_whole, is_as_recorded
@@ -67,6 +67,8 @@ def verify(
             yield Verdict(held.name, held.number, (), missing=missing)
         elif held in selection:
             chosen.append(held)
+    for held in chosen:
+        observer(Expected(held.name, held.size))
     with _Check.begun(slave, chosen, observer, sha256=sha256, subset=subset) as check:
         for held in chosen:
             began = slave.monotonic()

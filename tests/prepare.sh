@@ -6,7 +6,7 @@
 
 need_packages \
   btrfs-progs ca-certificates debootstrap e2fsprogs jq libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst \
-  openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace unixodbc xfsprogs
+  openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace tmux unixodbc xfsprogs
 need_python
 need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"
 PATH=$PWD/.venv/bin:$PATH

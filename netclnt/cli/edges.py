@@ -19,7 +19,7 @@ from netclnt.cli import line
 from netclnt.cli.output import Output
 from netclnt.cli.parser import Globals
 from netclnt.cli.postponed import PostponedSource
-from netclnt.cli.show import Column, Record, TextView, View, now
+from netclnt.cli.show import Column, Record, Shares, TextView, View, now
 from netclnt.cli.storage import storage
 from netclnt.config import MasterConfig, SlaveConfig
 from netclnt.errors import BadArgument, ConfigInvalid, StorageError
@@ -74,12 +74,13 @@ class _Terminal:
     def of(cls, options: Globals, output: Output, environment: Mapping[str, str]) -> _Terminal:
         dumb = environment.get("TERM") == "dumb"
         out, err = (stream.isatty() and not dumb for stream in (output.stdout, output.stderr))
+        told = options.progress == "always" or (options.progress == "auto" and output.stderr.isatty())
         plain = options.color == "never" or (options.color == "auto" and bool(environment.get("NO_COLOR")))
         forced = options.color == "always"
         return cls(
             tables=out or forced,
             bars=err and options.progress != "never",
-            lines=not err and options.progress == "always",
+            lines=not err and told,
             colors=((out or forced) and not plain, err and not plain),
         )
 
@@ -87,6 +88,11 @@ class _Terminal:
         from netclnt.cli.show_rich import print_table
 
         print_table(stream, columns, records, color=self.colors[0])
+
+    def print_shares(self, stream: TextIO, wholes: Iterable[Shares]) -> None:
+        from netclnt.cli.show_rich import print_shares
+
+        print_shares(stream, wholes, color=self.colors[0])
 
     def open_bar(self, stream: TextIO, meter: Meter) -> Bar:
         from netclnt.cli.show_rich import ProgressBar

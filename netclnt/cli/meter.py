@@ -1,4 +1,4 @@
-"""How fast work goes: rate and time left, from the progress events of a run."""
+"""How fast work goes and how long it takes, of an image and of the whole run, from the run's events; and what it waits for."""
 
 from __future__ import annotations
 
@@ -6,65 +6,150 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
+from netclnt.cli.tally import Tally
 from netclnt.cli.text import human_bytes, human_seconds, safe
-from netclnt.events import Catalog, Event, Hooked, Planned, Progressed, Waiting
+from netclnt.events import Catalog, Event, Failed, Hooked, ImageDone, Planned, Progressed, Retried, Waiting
 
 _WINDOW = 10.0
+_RUN_SECONDS_MIN = 2.0
+"""A run that is younger says nothing of how long it will take."""
 
 
-class Meter:
-    """Keeps the last ten seconds of one stage of one image. ``last`` is None before the first event."""
+class Pace:
+    """How fast a count of bytes grew in the last ten seconds."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque()
-        self.last: Progressed | None = None
-        self._planned: Planned | None = None
-        self._waiting: Waiting | None = None
-        self._hook: Hooked | None = None
-        self._until = 0.0
+        self._count = 0
 
-    def observe(self, event: Event) -> None:
-        """Takes what matters of a run's events."""
-        match event:
-            case Progressed():
-                self.update(event)
-            case Planned():
-                self._planned, self._waiting = event, None  # on a thin line it takes minutes until the first of it is done
-            case Waiting():
-                self._waiting, self._until = event, self._clock() + event.seconds
-            case Hooked():
-                self._hook = event if event.state == "started" else None
-            case Catalog():
-                self._waiting = None
+    def restart(self) -> None:
+        self._samples.clear()
 
-    def update(self, event: Progressed) -> None:
-        if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
-            self._samples.clear()
+    def add(self, count: int) -> None:
+        """``count`` is the whole since the beginning."""
         now = self._clock()
         while len(self._samples) > 1 and now - self._samples[0][0] > _WINDOW:
             self._samples.popleft()
         if not self._samples or now - self._samples[-1][0] >= _WINDOW / 100:
-            self._samples.append((now, event.bytes_done))
-        self.last = event
-        self._planned = self._waiting = None
+            self._samples.append((now, count))
+        self._count = count
 
     @property
     def rate(self) -> float:
-        """Bytes done per second."""
-        if self.last is None or not self._samples:
+        """Bytes a second."""
+        try:
+            since, count = self._samples[0]
+        except IndexError:
             return 0.0
-        since, done = self._samples[0]
         elapsed = self._clock() - since
-        return max(0, self.last.bytes_done - done) / elapsed if elapsed > 0 else 0.0
+        return max(0, self._count - count) / elapsed if elapsed > 0 else 0.0
+
+
+class Meter:
+    """``last`` is None before the first event of an image, ``planned`` is its plan; ``tally`` are the figures of the run. Nothing
+    here takes a lock: a signal handler and a thread that draws read it."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._done = Pace(clock)
+        self._fetched = Pace(clock)
+        self._began: float | None = None
+        self._pause: Waiting | Retried | None = None
+        self._hook: Hooked | None = None
+        self._until = 0.0
+        self.tally = Tally()
+        self.last: Progressed | None = None
+        self.planned: Planned | None = None
+
+    def observe(self, event: Event) -> None:
+        """Takes what matters of a run's events."""
+        self.tally.observe(event)
+        match event:
+            case Progressed():
+                self.update(event)
+            case Planned():
+                self._start()  # on a thin line it takes minutes until the first of it is done
+                self.planned, self.last, self._pause = event, None, None
+            case Waiting(seconds=seconds) | Retried(delay=seconds):
+                self._pause, self._until = event, self._clock() + seconds
+            case Hooked():
+                self._hook = event if event.state == "started" else None
+            case ImageDone() | Failed() if event.image == self.image:
+                self.planned = self.last = self._pause = None
+            case Catalog():
+                self._pause = None
+
+    def update(self, event: Progressed) -> None:
+        self._start()
+        if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
+            self._done.restart()
+            self._fetched.restart()
+        self._done.add(event.bytes_done)
+        self._fetched.add(event.bytes_fetched)
+        if self.planned is not None and self.planned.image != event.image:
+            self.planned = None
+        self.last = event
+        self._pause = None
+
+    def _start(self) -> None:
+        if self._began is None:
+            self._began = self._clock()
+
+    @property
+    def image(self) -> str:
+        """The one that is worked on; empty between two."""
+        event = self.last or self.planned
+        return event.image if event is not None else ""
+
+    @property
+    def share(self) -> float | None:
+        """Of the image, 0 to 1; None while nobody can know."""
+        if self.last is None:
+            return 0.0 if self.planned is not None else None
+        return min(1.0, self.last.bytes_done / self.last.bytes_total) if self.last.bytes_total else None
+
+    @property
+    def rate(self) -> float:
+        """Bytes of the image's content done per second."""
+        return self._done.rate if self.last is not None else 0.0
+
+    @property
+    def fetch_rate(self) -> float:
+        """Bytes that come over the line per second."""
+        return self._fetched.rate if self.last is not None else 0.0
 
     @property
     def eta(self) -> float | None:
-        """Seconds left; None while nobody can know."""
-        rate = self.rate
-        if self.last is None or not rate or not self.last.bytes_total:
+        """Seconds left of the image; None while nobody can know. As long as something is to be fetched, the line decides."""
+        event = self.last
+        if event is None or not event.bytes_total:
             return None
-        return max(0, self.last.bytes_total - self.last.bytes_done) / rate
+        lacking = self.planned.bytes_fetch - event.bytes_fetched if self.planned is not None else 0
+        if lacking > 0 and (line := self.fetch_rate):
+            return lacking / line
+        rate = self.rate
+        return max(0, event.bytes_total - event.bytes_done) / rate if rate else None
+
+    @property
+    def run_done(self) -> int:
+        """Bytes of content done of ``tally.bytes_total``."""
+        event = self.last
+        current = min(event.bytes_done, self.tally.size(event.image)) if event is not None else 0
+        return self.tally.bytes_done + current
+
+    @property
+    def run_eta(self) -> float | None:
+        """Seconds left of the run, if the images to come are as quick as those until now; None while nobody can know."""
+        image = self.eta
+        others = self.tally.bytes_total - self.tally.bytes_done - self.tally.size(self.image)
+        if not others:
+            return image
+        seconds = 0.0 if self._began is None else self._clock() - self._began
+        done = self.run_done
+        if seconds < _RUN_SECONDS_MIN or not done or (self.image and image is None):
+            return None
+        return (image or 0.0) + others * seconds / done
 
     def amount(self) -> str:
         """Bytes done, and of how many if anybody knows."""
@@ -74,22 +159,37 @@ class Meter:
         total = f" of {human_bytes(event.bytes_total)}" if event.bytes_total else ""
         return human_bytes(event.bytes_done) + total
 
+    def pause(self) -> str:
+        """What the run waits for, and how long still; or the hook that runs; empty if it works."""
+        pause, left = self._pause, self._until - self._clock()
+        if isinstance(pause, Waiting) and left > 0:
+            return wait_line(pause, left)
+        if isinstance(pause, Retried):
+            return retry_line(pause, left)
+        return hook_line(self._hook) if self._hook is not None else ""
+
     def line(self) -> str:
-        """One line that says where the work is. Takes no lock: a signal handler calls it."""
-        left = self._until - self._clock()
-        if self._waiting is not None and left > 0:
-            return wait_line(self._waiting, left)
-        if self._hook is not None:
-            return hook_line(self._hook)
-        event, planned = self.last, self._planned
-        if planned is not None:
-            return plan_line(planned)
+        """One line that says where the work is."""
+        if pause := self.pause():
+            return pause
+        event = self.last
         if event is None:
-            return "starting"
-        return (
-            f"{safe(event.stage)} {safe(event.image)}: {self.amount()}, "
-            f"{human_bytes(self.rate)}/s, {human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
-        )
+            return (plan_line(self.planned) if self.planned is not None else "starting") + self._of_run()
+        left = "" if self.eta is None else f", {human_seconds(self.eta)} left"
+        moved = f", {human_bytes(event.bytes_fetched)} fetched, {human_bytes(event.bytes_reused)} reused"
+        if not event.bytes_fetched and not event.bytes_reused and event.stage != "fetch":
+            moved = ""
+        rate = f"{human_bytes(self.rate)}/s"
+        return f"{safe(event.stage)} {safe(event.image)}: {self.amount()}, {rate}{moved}{left}{self._of_run()}"
+
+    def _of_run(self) -> str:
+        """Nothing where there is only one image."""
+        tally = self.tally
+        if tally.images_total < 2:
+            return ""
+        share = f", {100 * self.run_done // tally.bytes_total} %" if tally.bytes_total else ""
+        left = "" if self.run_eta is None else f", {human_seconds(self.run_eta)} left"
+        return f"; {tally.images_done} of {tally.images_total} images done{share}{left}"
 
 
 def plan_line(event: Planned) -> str:
@@ -105,3 +205,9 @@ def hook_line(event: Hooked) -> str:
 def wait_line(event: Waiting, seconds: float) -> str:
     """``seconds`` are those left of the wait."""
     return f"waits {human_seconds(seconds)}: {safe(event.reason)}"
+
+
+def retry_line(event: Retried, seconds: float) -> str:
+    """``seconds`` are those left until it is tried again."""
+    when = f"in {human_seconds(seconds)}" if seconds > 0 else "goes on"
+    return f"{safe(event.what)}: {safe(event.reason)}; attempt {event.attempt + 1} {when}"

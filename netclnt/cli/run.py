@@ -32,7 +32,7 @@ def run(options: Globals, command: str, body: Callable[[Session], ExitCode | Non
     session = Session(command, run_id, now(), options, view, os.environ)
     ending = _Ending(session)
     try:
-        with signals.handled(view.status, session.switch.flip), ending:
+        with signals.handled(view.status, session.switch.flip, view.aside), ending:
             view.started(command)
             ending.code = body(session) or ExitCode.OK
         return int(view.ended(ending.code))

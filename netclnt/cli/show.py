@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Literal, Protocol, TextIO
 
 from netclnt.cli.errors import Explained, explain
-from netclnt.cli.meter import Meter, hook_line, plan_line, wait_line
+from netclnt.cli.meter import Meter, hook_line, plan_line, retry_line, wait_line
 from netclnt.cli.output import Level, Output
 from netclnt.cli.text import counted, human_bytes, human_seconds, safe
 from netclnt.errors import ExitCode
@@ -36,14 +36,27 @@ Record = Mapping[str, object]
 
 _LINE_SECONDS = 5.0
 
+_MOVING = (Planned, Progressed, Retried, Waiting, Hooked)
+"""Events that show a run at work, or waiting: there is progress to be shown from the first of them on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: the record's field it shows, its title, and how a terminal shows its values."""
+    """One column of a table: the record's field it shows, its title, and how a terminal shows its values; a ``minor`` one goes
+    first where the terminal is too narrow for all."""
 
     field: str
     title: str
-    form: Literal["text", "number", "bytes", "seconds", "time"] = "text"
+    form: Literal["text", "number", "bytes", "seconds", "time", "digest"] = "text"
+    minor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a whole is made up of: words and bytes of each part, in their order; not all of them 0."""
+
+    title: str
+    parts: Sequence[tuple[str, int]]
 
 
 class View(Protocol):
@@ -57,6 +70,9 @@ class View(Protocol):
 
     def table(self, kind: str, columns: Sequence[Column], records: Iterable[Record], /) -> None:
         """Data: one record a line, as JSON of type ``kind``. Raises OutputClosed, StorageFailed."""
+
+    def shares(self, wholes: Iterable[Shares], /) -> None:
+        """For people at a terminal alone, who have the figures beside: bars. Raises OutputClosed, StorageFailed."""
 
     def names(self, kind: str, records: Iterable[Record], /) -> None:
         """Data: of each record its ``image`` alone, ended by NUL; as JSON the whole. Raises OutputClosed, StorageFailed."""
@@ -76,13 +92,18 @@ class View(Protocol):
     def status(self) -> str:
         """One line for SIGUSR1. Takes no lock."""
 
+    def aside(self) -> str:
+        """What is to be written to standard error before a line that does not come through this view. Takes no lock."""
+
 
 class Bar(Protocol):
-    """A progress bar; opened with the first progress event."""
+    """A progress bar; opened with the first event that shows a run at work."""
 
     def update(self) -> None: ...
 
     def print(self, line: str) -> None: ...
+
+    def aside(self) -> str: ...
 
     def close(self) -> None: ...
 
@@ -100,9 +121,11 @@ class Terminal(Protocol):
 
     @property
     def lines(self) -> bool:
-        """Whether standard error, no terminal, wants a progress line now and then."""
+        """Whether standard error, which can show no bar, wants a progress line now and then."""
 
     def print_table(self, stream: TextIO, columns: Sequence[Column], records: Iterable[Record]) -> None: ...
+
+    def print_shares(self, stream: TextIO, wholes: Iterable[Shares]) -> None: ...
 
     def open_bar(self, stream: TextIO, meter: Meter) -> Bar: ...
 
@@ -128,16 +151,14 @@ class TextView:
     def observe(self, event: Event) -> None:
         with self.lock:
             self.meter.observe(event)
-            if isinstance(event, Progressed):
-                self._progress()
-            elif isinstance(event, Failed):
+            if isinstance(event, Failed):
                 self.failed(explain(event.error), event.image)
             elif line := event_line(event, verbose=self.verbose):
                 self.note(line, event_level(event))
+            if isinstance(event, _MOVING) and not self.quiet:
+                self._progress()
 
     def _progress(self) -> None:
-        if self.quiet:
-            return
         if self.terminal.bars:
             self._bar = self._bar or self.terminal.open_bar(self.output.stderr, self.meter)
             self._bar.update()
@@ -153,6 +174,11 @@ class TextView:
         for record in records:
             self.output.data("\t".join(safe(plain(record.get(column.field))) for column in columns))
         self.output.flush()
+
+    def shares(self, wholes: Iterable[Shares], /) -> None:
+        self._close_bar()
+        if self.terminal.tables:
+            self.terminal.print_shares(self.output.stdout, wholes)
 
     def names(self, _: str, records: Iterable[Record], /) -> None:
         self._close_bar()
@@ -195,6 +221,10 @@ class TextView:
     def status(self) -> str:
         return self.meter.line()
 
+    def aside(self) -> str:
+        bar = self._bar
+        return bar.aside() if bar is not None else ""
+
 
 _QUIET = (ExitCode.LOCKED, ExitCode.PAUSED)
 """Normal for a job that starts often; the contract says that both are silent under ``-q``."""
@@ -230,8 +260,8 @@ def event_line(event: Event, *, verbose: int) -> str:
             return _summary(event)
         case HookLine(hook=hook, image=image, line=line):
             return f"hook {hook}{f' of {safe(image)}' if image else ''}: {safe(line)}"
-        case Retried(what=what, attempt=attempt, delay=delay, reason=reason):
-            return f"{safe(what)}: {safe(reason)}; attempt {attempt + 1} in {human_seconds(delay)}"
+        case Retried(delay=delay):
+            return retry_line(event, delay)
         case Waiting(seconds=seconds):
             return wait_line(event, seconds)
         case Catalog(generation=generation, images=images) if verbose:

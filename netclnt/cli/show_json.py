@@ -12,12 +12,13 @@ from netclnt import __version__
 from netclnt.cli.errors import Explained, explain
 from netclnt.cli.meter import Meter
 from netclnt.cli.output import Output
-from netclnt.cli.show import Column, Record, now
+from netclnt.cli.show import Column, Record, Shares, now
 from netclnt.errors import ExitCode, StorageFailed
 from netclnt.events import (
     Catalog,
     Changed,
     Event,
+    Expected,
     Failed,
     Forecasted,
     Hooked,
@@ -35,6 +36,7 @@ from netclnt.outcome import outcome
 _TYPES: dict[type[Event], str] = {
     Catalog: "catalog",
     Changed: "change",
+    Expected: "expected",
     Planned: "plan",
     ImageDone: "image",
     Retried: "retry",
@@ -78,12 +80,15 @@ class JsonView:
         if self._clock() < self._next_progress:
             return
         self._next_progress = self._clock() + 1.0
-        self._emit("progress", **asdict(event), rate=round(self.meter.rate), eta_seconds=self.meter.eta)
+        self._emit("progress", **asdict(event), **_progress(self.meter))
 
     def table(self, kind: str, _: Sequence[Column], records: Iterable[Record], /) -> None:
         for record in records:
             self.output.data(self._line(kind, record))
         self.output.flush()
+
+    def shares(self, _: Iterable[Shares], /) -> None:
+        """Programs have the figures."""
 
     def names(self, kind: str, records: Iterable[Record], /) -> None:
         self.table(kind, (), records)
@@ -106,6 +111,9 @@ class JsonView:
     def status(self) -> str:
         return self.meter.line()
 
+    def aside(self) -> str:
+        return ""
+
     def _emit(self, kind: str, /, **fields: object) -> None:
         with self.lock:
             if self._lost:
@@ -119,6 +127,21 @@ class JsonView:
 
     def _line(self, kind: str, fields: Record) -> str:
         return json_line(kind, fields, run_id=self.run_id)
+
+
+def _progress(meter: Meter) -> dict[str, object]:
+    tally = meter.tally
+    return {
+        "rate": round(meter.rate),
+        "eta_seconds": meter.eta,
+        "fetch_rate": round(meter.fetch_rate),
+        "bytes_fetch": meter.planned.bytes_fetch if meter.planned is not None else None,
+        "images_done": tally.images_done,
+        "images_total": tally.images_total,
+        "run_bytes_done": meter.run_done,
+        "run_bytes_total": tally.bytes_total,
+        "run_eta_seconds": meter.run_eta,
+    }
 
 
 def event_record(event: Event) -> tuple[str, dict[str, object]] | None:

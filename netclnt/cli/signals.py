@@ -14,11 +14,11 @@ _STOPPING: dict[int, type[Stopped]] = {signal.SIGHUP: HungUp, signal.SIGINT: Int
 
 
 @contextmanager
-def handled(status: Callable[[], str], flip: Callable[[], str]) -> Iterator[None]:
+def handled(status: Callable[[], str], flip: Callable[[], str], aside: Callable[[], str]) -> Iterator[None]:
     """Within, the first stopping signal raises its error, and a second SIGINT ends the process at once.
 
     A signal that was ignored from outside (``nohup``, a shell's background job) stays ignored. ``status``, and what ``flip``s the
-    cap, say what to tell and must take no lock.
+    cap, say what to tell, ``aside`` what is to be written before it; none may take a lock.
     """
     asked = {signal.SIGUSR1: status, signal.SIGUSR2: flip}
 
@@ -30,7 +30,7 @@ def handled(status: Callable[[], str], flip: Callable[[], str]) -> Iterator[None
     def tell(number: int, _: FrameType | None) -> None:
         # os.write: the interrupted code may be inside sys.stderr, which cannot be entered twice.
         try:
-            os.write(2, f"netclnt: {asked[signal.Signals(number)]()}\n".encode(errors="backslashreplace"))
+            os.write(2, f"{aside()}netclnt: {asked[signal.Signals(number)]()}\n".encode(errors="backslashreplace"))
         except OSError:
             return
 

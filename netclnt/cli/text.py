@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+_INVISIBLE = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+"""Characters that count as printable and show nothing: two texts could look alike, or one like none."""
 
 
 def safe(value: object) -> str:
     """The value as text that can do nothing to a terminal: control, bidirectional and other invisible characters are escaped."""
     text = str(value)
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else _escape(one) for one in text)
+    return text if text.isascii() else re.sub(_INVISIBLE, lambda found: _escape(found[0]), text)
+
+
+def clipped(text: str, width: int, measure: Callable[[str], int]) -> str:
+    """The text, or as much of its beginning as fits into so many cells with an ellipsis behind it."""
+    if measure(text) <= width:
+        return text
+    while text and measure(text) > width - 1:
+        text = text[: min(len(text) - 1, max(0, width - 1))]
+    return (text + ("…" if measure("…") == 1 else "~"))[:width]
+
+
+def padded(text: str, width: int, measure: Callable[[str], int]) -> str:
+    """The text with blanks behind it, to so many cells at least."""
+    return text + " " * (width - measure(text))
 
 
 def human_bytes(count: float) -> str:

@@ -14,10 +14,11 @@ from typing import Any, Self
 
 from netclnt.errors import ForbiddenValue
 from netclnt.ledger import history
+from netclnt.ledger.composition import CompositionRecords, drop_composition, note_composition, trim_compositions
 from netclnt.ledger.database import Database
 from netclnt.ledger.hooks import HookRecords, note_recorded
 from netclnt.ledger.places import PlaceRecords, note_place
-from netclnt.ledger.records import Applied, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
+from netclnt.ledger.records import Applied, Composition, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
 from netclnt.ledger.rows import checked, columns, crc, insert, values
 from netclnt.model import NUMBER_MAX, Kind, check_hex, check_range
 from netclnt.protocols import Facts
@@ -48,6 +49,7 @@ class Ledger:
         self._database = Database(path, busy=busy, readonly=readonly)
         self.places = PlaceRecords(self._database)
         self.hooks = HookRecords(self._database)
+        self.compositions = CompositionRecords(self._database)
         self._run_id = ""
 
     def __enter__(self) -> Self:
@@ -64,9 +66,8 @@ class Ledger:
         """Read the whole file; raises LedgerDamaged if it contradicts itself."""
         self._database.check()
         self.identity(), self.marker(), self.applied(), self.held(), self.kept(), self.quarantined(), self.runs()
-        self.fetched_quarters()
-        self.places.roots(), self.places.all(), self.places.old()
-        self.hooks.deferred(), self.hooks.untold()
+        self.fetched_quarters(), self.hooks.deferred(), self.hooks.untold()
+        self.places.roots(), self.places.all(), self.places.old(), self.compositions.all()
 
     # --- the master followed, the root served
 
@@ -146,14 +147,18 @@ class Ledger:
         place: str | None = None,
         moved_from: OldPlace | None = None,
         untold: Untold | None = None,
+        composition: Composition | None = None,
     ) -> None:
         """Step 5 of the order of writes, in one transaction: the image's row and its facts are replaced, the journal of its
         manifest is cleared, and no version of it is in quarantine. ``place`` is the marker of the root that it lies in now
-        (``""`` for the main one), None where that did not change; ``untold`` is what the hook ``after_image`` is to hear of."""
+        (``""`` for the main one), None where that did not change; ``untold`` is what the hook ``after_image`` is to hear of;
+        ``composition`` is None for what this run did not assemble."""
         with self._database.transaction() as connection:
             _record(connection, held, facts)
             connection.execute("DELETE FROM quarantine WHERE name = ?", (held.name,))
             note_recorded(connection, held, untold)
+            trim_compositions(connection, held)
+            note_composition(connection, composition)
             if place is not None:
                 note_place(connection, held.name, place, moved_from)
 
@@ -174,7 +179,8 @@ class Ledger:
         """Remove an image's row and facts. An unknown one is fine."""
         with self._database.transaction() as connection:
             _forget(connection, name)
-            connection.execute("DELETE FROM place WHERE name = ?", (name,))
+            for table in ("place", "composition"):
+                connection.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
 
     # --- versions kept aside
 
@@ -192,9 +198,9 @@ class Ledger:
             return [Kept(*row) for row in checked(rows)]
 
     def drop_kept(self, token: str) -> None:
-        """Forget a kept version. An unknown one is fine. Called before the root drops it, so that the ledger never claims what is
-        not there."""
+        """Forget a kept version. An unknown one is fine. Called before the root drops it: no claim is left."""
         with self._database.transaction() as connection:
+            drop_composition(connection, token)
             connection.execute("DELETE FROM kept WHERE token = ?", (token,))
 
     # --- versions in quarantine
@@ -218,13 +224,16 @@ class Ledger:
         with self._database.believed():
             return {check_range("page", page, 0, NUMBER_MAX) for (page,) in rows}
 
-    def journal_add(self, manifest: str, pages: Iterable[int], *, fetched: int = 0, at: str = "") -> None:
+    def journal_add(
+        self, manifest: str, pages: Iterable[int], *, fetched: int = 0, at: str = "", composition: Composition | None = None
+    ) -> None:
         """Call it only behind ``Stage.sync``. ``fetched`` are the bytes that the run of :meth:`start_run` fetched until now, all
-        told, which is ``at`` (RFC 3339): so they count also if it is killed."""
+        told, which is ``at`` (RFC 3339): so they count also if it is killed. ``composition`` is that of the whole version."""
         quarter = history.quarter_of(at) if fetched else ""
         with self._changing_runs() as connection:
             rows = ((manifest, page) for page in pages)
             connection.executemany("INSERT OR IGNORE INTO journal (manifest, page) VALUES (?, ?)", rows)
+            note_composition(connection, composition)
             if fetched and self._run_id:
                 history.note_fetched(connection, self._run_id, fetched, quarter)
 

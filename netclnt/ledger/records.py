@@ -174,6 +174,30 @@ class Untold:
 
 
 @dataclass(frozen=True, slots=True)
+class Composition:
+    """What a version's content came from when it was assembled here, in however many runs: bytes ``reused`` from seeds,
+    ``fetched`` over the line (as they are unpacked), and ``zeros`` of runs of zeros. While it is staged, that is what it
+    will be, as planned."""
+
+    name: str
+    manifest: str
+    reused: int
+    fetched: int
+    zeros: int
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_hex("manifest digest", self.manifest, 64)
+        for what, count in (("reused", self.reused), ("fetched", self.fetched), ("of zeros", self.zeros)):
+            check_range(f"bytes {what}", count, 0, SIZE_MAX)
+
+    @property
+    def size(self) -> int:
+        """Of the whole content."""
+        return self.reused + self.fetched + self.zeros
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of a command. Until it ended (or if it died), ``ended`` is empty and ``code`` None. Times are RFC 3339, UTC;
     ``code`` is the exit code; ``message`` the sentence that was shown for an error, or empty. ``forecast_…`` is what fetching was

@@ -8,13 +8,13 @@ from dataclasses import fields
 from typing import Any
 from zlib import crc32
 
-from netclnt.ledger.records import Applied, Deferred, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
+from netclnt.ledger.records import Applied, Composition, Deferred, Held, Kept, OldPlace, Quarantine, Run, RunImage, Untold
 from netclnt.model import Kind
 
 _REAL = ("seconds", "forecast_seconds")
 """Columns of real numbers, which come back as such also where a whole one was put in."""
 
-Record = Applied | Deferred | Held | Kept | OldPlace | Quarantine | Run | RunImage | Untold
+Record = Applied | Composition | Deferred | Held | Kept | OldPlace | Quarantine | Run | RunImage | Untold
 
 
 def columns(kind: type[Record]) -> str:

@@ -63,5 +63,10 @@ _FIFTH = (
     " result TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_SIXTH = (
+    "CREATE TABLE composition (name TEXT NOT NULL, manifest TEXT NOT NULL, reused INTEGER NOT NULL, fetched INTEGER NOT NULL,"
+    " zeros INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (name, manifest)) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """Statements that lead from ``user_version`` n to n + 1. Published ones never change; new ones are appended."""

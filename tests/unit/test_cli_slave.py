@@ -114,6 +114,14 @@ def test_list_show_status_of_both_roles(run, published):
     ]
     assert [line.split("\t")[0] for line in run("list", "--role", "master")[1].splitlines()] == ["boot", "disk", "disk2"]
     assert run("show", "disk", "--remote")[1].count("\n") == 2
+    held, current = (line.split("\t") for line in run("show", "disk", "--cost")[1].splitlines())
+    assert (held[1], held[7:]) == ("held", ["", "", "", "400000", "0", "0"])
+    assert (current[1], current[7:]) == ("current", ["0", "0", "0", "", "", ""])
+    assert run("show", "disk", "--limit", "2")[0] == 2
+    assert run("show", "disk", "--role", "master", "--cost")[0] == 2
+    table = run("--color", "always", "show", "disk")[1]
+    assert "disk@1 was made of:" in table
+    assert "400 kB fetched (100 %)" in table
     assert run("show", "disk2", "--role", "master")[1].split("\t")[1] == "current"
     code, out, _ = run("status", "--max-age", "26h")
     assert code == 0

@@ -20,8 +20,8 @@ from netclnt.events import Event, Progressed
 from tests.support.documents import LITERAL, all_commands, check, man_page, shown_in
 
 EVENTS = [
-    *("start", "catalog", "change", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error", "summary"),
-    "exit",
+    *("start", "catalog", "change", "expected", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error"),
+    *("summary", "exit"),
 ]
 """The types of JSON events: a contract."""
 

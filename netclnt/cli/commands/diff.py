@@ -20,7 +20,7 @@ from netclnt.outcome import outcome
 
 COLUMNS = (
     Column("action", "action"),
-    Column("kind", "kind"),
+    Column("kind", "kind", minor=True),
     Column("image", "name"),
     Column("from_version", "local", "number"),
     Column("to_version", "offered", "number"),

@@ -23,19 +23,19 @@ from netclnt.outcome import FINE
 
 COLUMNS = (
     Column("started", "started", "time"),
-    Column("command", "command"),
+    Column("command", "command", minor=True),
     Column("result", "result"),
-    Column("code", "code", "number"),
+    Column("code", "code", "number", minor=True),
     Column("seconds", "time", "seconds"),
     Column("images_changed", "changed", "number"),
     Column("images_failed", "failed", "number"),
     Column("images_left", "left", "number"),
     Column("bytes_fetched", "fetched", "bytes"),
     Column("bytes_reused", "reused", "bytes"),
-    Column("bytes_forecast", "forecast fetch", "bytes"),
-    Column("seconds_forecast", "forecast time", "seconds"),
+    Column("bytes_forecast", "forecast fetch", "bytes", minor=True),
+    Column("seconds_forecast", "forecast time", "seconds", minor=True),
     Column("message", "message"),
-    Column("run", "run"),
+    Column("run", "run", minor=True),
 )
 
 IMAGE_COLUMNS = (
@@ -47,7 +47,7 @@ IMAGE_COLUMNS = (
     Column("bytes_reused", "reused", "bytes"),
     Column("seconds", "time", "seconds"),
     Column("message", "message"),
-    Column("run", "run"),
+    Column("run", "run", minor=True),
 )
 
 OFFER_COLUMNS = (

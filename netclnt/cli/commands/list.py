@@ -15,13 +15,13 @@ from netclnt.model import Version
 
 COLUMNS = (
     Column("image", "name"),
-    Column("kind", "kind"),
+    Column("kind", "kind", minor=True),
     Column("version", "version", "number"),
     Column("size", "size", "bytes"),
     Column("state", "state"),
     Column("since", "since", "time"),
     Column("note", "note"),
-    Column("path", "path"),
+    Column("path", "path", minor=True),
 )
 
 
