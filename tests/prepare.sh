@@ -5,8 +5,9 @@
 . examples/prepare.sh
 
 need_packages \
-  btrfs-progs ca-certificates debootstrap e2fsprogs jq libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb odbc-postgresql odbcinst \
-  openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace tmux unixodbc xfsprogs
+  btrfs-progs ca-certificates debootstrap e2fsprogs fish groff jq libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb \
+  odbc-postgresql odbcinst openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace tmux \
+  unixodbc xfsprogs zsh
 need_python
 need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"
 PATH=$PWD/.venv/bin:$PATH

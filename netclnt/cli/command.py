@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from netclnt.cli.candidates import by_metavar, local
 from netclnt.cli.parser import Command, Globals
 from netclnt.cli.run import run
 from netclnt.cli.session import Session
@@ -42,11 +43,21 @@ def _flag(key: Key) -> click.Option:
         return click.Option([f"{key.flag}/--no-{key.flag[2:]}", key.name], default=None, help=key.about)
     many = key.shape in (Shape.TEXTS, Shape.PATHS)
     return click.Option(
-        [key.flag, key.name], metavar=key.metavar, multiple=many, help=key.about + (" Repeatable." if many else "")
+        [key.flag, key.name],
+        metavar=key.metavar,
+        multiple=many,
+        help=key.about + (" Repeatable." if many else ""),
+        shell_complete=by_metavar(key.metavar),
     )
 
 
-PATTERNS = click.Argument(["patterns"], nargs=-1, metavar="[PATTERN]...")
+def patterns(completer: str) -> click.Argument:
+    return click.Argument(["patterns"], nargs=-1, metavar="[PATTERN]...", shell_complete=local(completer))
+
+
+PATTERNS = patterns("patterns")
+WANTED_PATTERNS = patterns("wanted_patterns")
+"""Where images are meant that this slave need not have yet."""
 
 ROLE = click.Option(
     ["--role"],
@@ -58,7 +69,10 @@ PRINT0 = click.Option(["--print0"], is_flag=True, help="The names alone, each en
 
 FROM_FILE = [
     click.Option(
-        ["--from-file", "from_file"], metavar="FILE|-", help="Names, literally, one a line; an empty list selects nothing."
+        ["--from-file", "from_file"],
+        metavar="FILE|-",
+        help="Names, literally, one a line; an empty list selects nothing.",
+        shell_complete=local("files"),
     ),
     click.Option(["-0", "--null", "null"], is_flag=True, help="The names of --from-file end in NUL, not in a newline."),
 ]

@@ -43,6 +43,7 @@ CONFIG = LazyGroup(
 )
 
 _COMPLETION = "_NETCLNT_COMPLETE"
+"""In the environment of a call by which a shell asks for candidates."""
 
 COMMANDS = LazyGroup(
     "netclnt",
@@ -65,6 +66,7 @@ COMMANDS = LazyGroup(
         "service": (SERVICE, "Sync by a schedule, in the foreground; or let systemd or cron do it."),
         "config": (CONFIG, "Show the config, or look for what is wrong in it."),
         "doctor": ("doctor", "Look beforehand for what would end a run, and say what to type."),
+        "completion": ("completion", "Print what lets a shell complete netclnt's command lines."),
     },
     examples=["netclnt diff", "netclnt sync --dry-run"],
     outermost=True,
@@ -75,7 +77,7 @@ COMMANDS = LazyGroup(
             expose_value=False,
             is_eager=True,
             help="Show the version.",
-            callback=lambda ctx, _, wanted: _show_version(ctx) if wanted else None,
+            callback=lambda ctx, _, wanted: _show_version(ctx) if wanted and not ctx.resilient_parsing else None,
         )
     ],
     about="Keep OS-deployment images on many slave servers equal to those of one master.",
@@ -87,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. Ends the process by SIGPIPE if standard output's reader went away."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if _COMPLETION in os.environ:
-        COMMANDS.main(list(words), prog_name="netclnt")
+        return int(import_module("netclnt.cli.completing").complete(COMMANDS, os.environ[_COMPLETION]))
     try:
         # Not COMMANDS.main: that turns a closed standard output into exit code 1.
         with COMMANDS.make_context("netclnt", list(words), obj=Globals()) as ctx:

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
+
+from netclnt.cli.candidates import local
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 WHEN = ("auto", "always", "never")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -36,10 +42,11 @@ def global_options(*, outermost: bool) -> list[click.Option]:
 
     option = partial(click.Option, expose_value=False, callback=_keep, is_eager=True)
     config = "The config. Default: /etc/netclnt/config.toml, then the XDG place."
+    profile = "A profile of the config, laid over the rest."
     when = click.Choice(WHEN)
     return [
-        option(["--config"], envvar=env("NETCLNT_CONFIG"), metavar="FILE", help=config),
-        option(["--profile"], envvar=env("NETCLNT_PROFILE"), metavar="NAME", help="A profile of the config, laid over the rest."),
+        option(["--config"], envvar=env("NETCLNT_CONFIG"), metavar="FILE", help=config, shell_complete=local("files")),
+        option(["--profile"], envvar=env("NETCLNT_PROFILE"), metavar="NAME", help=profile, shell_complete=local("profiles")),
         option(["--json"], envvar=env("NETCLNT_JSON"), is_flag=True, help="JSON Lines on standard output."),
         option(["-q", "--quiet"], envvar=env("NETCLNT_QUIET"), is_flag=True, help="Nothing but errors on standard error."),
         option(["-v", "--verbose"], envvar=env("NETCLNT_VERBOSE"), count=True, help="Say more on standard error."),
@@ -127,6 +134,12 @@ class LazyGroup(_WithGlobals, click.Group):
         if not name.startswith("-") and name not in self.children:
             ctx.fail(f"There is no command {name!r}{_guess(name, self.children)}.")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Of the commands without loading them."""
+        item = import_module("click.shell_completion").CompletionItem
+        names = [item(name, help=line) for name, (_, line) in self.children.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

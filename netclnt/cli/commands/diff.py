@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from netclnt.cli import edges
-from netclnt.cli.command import FROM_FILE, PATTERNS, PRINT0, config_flags, declare
+from netclnt.cli.command import FROM_FILE, PRINT0, WANTED_PATTERNS, config_flags, declare
 from netclnt.cli.patterns import chosen, refuse_nothing
 from netclnt.cli.session import Session
 from netclnt.cli.show import Column, Record
@@ -37,7 +37,7 @@ LOOK_SECONDS = 20.0
     "diff",
     examples=["netclnt diff", "netclnt diff 'debian/*' && echo up to date"],
     params=[
-        PATTERNS,
+        WANTED_PATTERNS,
         *FROM_FILE,
         PRINT0,
         click.Option(["--exit-zero"], is_flag=True, help="Exit 0 also when there are changes."),

@@ -11,6 +11,7 @@ from itertools import islice
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.candidates import local
 from netclnt.cli.command import ROLE, declare
 from netclnt.cli.runs import moment, run_result
 from netclnt.cli.session import Session
@@ -70,7 +71,12 @@ OFFER_COLUMNS = (
         ),
         click.Option(["--since"], metavar="AGE|DATE", help="Not older than that, as 36h, 7d, 2026-11-01."),
         click.Option(["--failed"], is_flag=True, help="Only runs that failed or died."),
-        click.Option(["--image"], metavar="PATTERN", help="Only what concerns images of that name, a glob."),
+        click.Option(
+            ["--image"],
+            metavar="PATTERN",
+            help="Only what concerns images of that name, a glob.",
+            shell_complete=local("names"),
+        ),
         click.Option(["--images"], is_flag=True, help="What came of each image, one a line."),
         ROLE,
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.candidates import local
 from netclnt.cli.command import config_flags, declare
 from netclnt.cli.patterns import numbered
 from netclnt.cli.session import Session
@@ -17,7 +18,10 @@ from netclnt.offering import promote
 @declare(
     "promote",
     examples=["netclnt promote debian12.ext4@4 --channel stable"],
-    params=[click.Argument(["version"], metavar="NAME@N"), *config_flags(MasterConfig, "channel")],
+    params=[
+        click.Argument(["version"], metavar="NAME@N", shell_complete=local("promotable")),
+        *config_flags(MasterConfig, "channel"),
+    ],
 )
 def command(session: Session, *, version: str, **flags: object) -> None:
     """Make a version that was published before current in a channel, also one that was retired. Prints NAME@N; if it is current

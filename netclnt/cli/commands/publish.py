@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.candidates import local
 from netclnt.cli.command import config_flags, declare
 from netclnt.cli.session import Session
 from netclnt.cli.show import now
@@ -30,11 +31,22 @@ _REQUIREMENT = re.compile(r"([^@]+)(?:@(\d+|\d+-|\d+-\d+))?", re.ASCII)
     ],
     params=[
         click.Argument(["path"], type=click.Path(path_type=Path, allow_dash=True)),
-        click.Option(["--name"], metavar="NAME", help="The image's name. Default: the last part of PATH."),
+        click.Option(
+            ["--name"],
+            metavar="NAME",
+            help="The image's name. Default: the last part of PATH.",
+            shell_complete=local("offered"),
+        ),
         click.Option(
             ["--kind"], type=click.Choice([kind.value for kind in Kind]), default=Kind.IMAGE.value, help="Default: image."
         ),
-        click.Option(["--requires"], multiple=True, metavar="NAME[@RANGE]", help="What a slave must hold as well. Repeatable."),
+        click.Option(
+            ["--requires"],
+            multiple=True,
+            metavar="NAME[@RANGE]",
+            help="What a slave must hold as well. Repeatable.",
+            shell_complete=local("offered"),
+        ),
         click.Option(["--note"], default="", metavar="TEXT", help="Shown beside the version."),
         *config_flags(MasterConfig, "channel", "level", "threads"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.candidates import local
 from netclnt.cli.command import declare
 from netclnt.cli.patterns import numbered
 from netclnt.cli.session import Session
@@ -15,7 +16,7 @@ from netclnt.offering import retire
 @declare(
     "retire",
     examples=["netclnt retire debian12.ext4@5", "netclnt retire debian11.ext4"],
-    params=[click.Argument(["version"], metavar="NAME[@N]")],
+    params=[click.Argument(["version"], metavar="NAME[@N]", shell_complete=local("retirable"))],
 )
 def command(session: Session, *, version: str) -> None:
     """Call a version back in all channels, or all versions of an image. The version promoted before it becomes current again;

@@ -8,6 +8,7 @@ from time import time
 import click
 
 from netclnt.agenda import meets_windows
+from netclnt.cli.candidates import local
 from netclnt.cli.command import config_flags, declare
 from netclnt.cli.installing import (
     FORMS,
@@ -39,7 +40,12 @@ COLUMNS = (Column("result", "result"), Column("path", "path"))
         click.Option(["--service", "service"], is_flag=True, help="A systemd service for netclnt service."),
         click.Option(["--cron", "cron"], is_flag=True, help="A line for cron."),
         click.Option(["--user"], is_flag=True, help="For this account's own service manager, not the system's."),
-        click.Option(["--directory"], metavar="DIR", help="Write there instead, as when an image of a server is made."),
+        click.Option(
+            ["--directory"],
+            metavar="DIR",
+            help="Write there instead, as when an image of a server is made.",
+            shell_complete=local("directories"),
+        ),
         click.Option(["-n", "--dry-run"], is_flag=True, help="Print what would be written; change nothing."),
         click.Option(["--force"], is_flag=True, help="Overwrite what is there and says something else."),
         *config_flags(SlaveConfig, "schedule", "random_delay"),

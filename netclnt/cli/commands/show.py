@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from netclnt.cli import edges
+from netclnt.cli.candidates import local
 from netclnt.cli.command import ROLE, declare
 from netclnt.cli.commands.list import held_record, version_record
 from netclnt.cli.session import Session
@@ -47,7 +48,7 @@ _COSTS = 5
         "netclnt show debian12.ext4 --cost --limit 2",
     ],
     params=[
-        click.Argument(["name"]),
+        click.Argument(["name"], shell_complete=local("names")),
         click.Option(["--remote"], is_flag=True, help="On a slave: the master's versions too, from the catalog."),
         click.Option(["--cost"], is_flag=True, help="With --remote, which it implies: what the newest versions would cost here."),
         click.Option(

@@ -11,7 +11,7 @@ import click
 
 from netclnt.cli import edges
 from netclnt.cli.around import Run, surrounded
-from netclnt.cli.command import FROM_FILE, PATTERNS, config_flags, declare
+from netclnt.cli.command import FROM_FILE, WANTED_PATTERNS, config_flags, declare
 from netclnt.cli.errors import explain
 from netclnt.cli.hooked import slave_with_hooks
 from netclnt.cli.mending import mending
@@ -46,7 +46,7 @@ PLAN_COLUMNS = (
     "sync",
     examples=["netclnt sync", "netclnt sync --dry-run 'debian/*'"],
     params=[
-        PATTERNS,
+        WANTED_PATTERNS,
         *FROM_FILE,
         click.Option(["-n", "--dry-run"], is_flag=True, help="Show the plan: bytes to fetch, reuse, write. Change nothing."),
         click.Option(["--detailed-exit-code"], is_flag=True, help="Exit 4 (DIFF) when there were changes."),
