@@ -111,6 +111,7 @@ NO_KEYS = {
     ),
     "how much of it": (
         *("dry_run", "store", "sha256", "subset", "repair", "probe", "replace", "recover", "retry_quarantined", "no_hooks"),
+        "cost",
     ),
     "what is to be written, and where": ("force", "directory", "service", "user", "timer", "cron"),
     "what a script asks of it, or a monitor": ("exit_zero", "detailed_exit_code", "print0", "max_age", "warn_age", "nagios"),
