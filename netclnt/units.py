@@ -9,11 +9,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 from netclnt.errors import ExitCode
-from netclnt.schedule import DAY_MINUTES
 from netclnt.timing import WEEKDAYS, AtTimes, Interval, Schedule, clock
 
 TIMER_SERVICE = "netclnt-sync.service"
@@ -25,9 +24,6 @@ CREDENTIAL = "catalog-password"
 
 NORMAL = (ExitCode.LOCKED, ExitCode.PAUSED)
 """Ends of a sync that are no failures, as the contract says."""
-
-_RETRIED_MINUTES = 120
-"""Room for five starts with a quarter of an hour, and what a master that is not there costs, between them."""
 
 
 class NotExpressible(ValueError):
@@ -121,9 +117,8 @@ def _sync_service(job: Job) -> str:
         [
             *_head("--timer", TIMER_SERVICE, job),
             *_unit("Bring the images of this slave up to date", job),
-            "# After five starts in vain it has failed, until the schedule starts it anew.",
-            f"StartLimitIntervalSec={_retried_minutes(job.schedule)}min",
-            "StartLimitBurst=5",
+            "# No start is refused for those before it: systemd would count what failed quickly against the schedule's own.",
+            "StartLimitIntervalSec=0",
             *_blank("[Service]"),
             "Type=oneshot",
             "# For what it says in `systemctl status`.",
@@ -133,7 +128,7 @@ def _sync_service(job: Job) -> str:
             "Environment=NETCLNT_RANDOM_DELAY=0",
             "# 10: another run holds the root. 14: a pause with work left. Neither is a failure.",
             f"SuccessExitStatus={_codes(NORMAL)}",
-            "# Try again when line or master were not there (5); what was fetched is kept. All else needs a person.",
+            "# Again and again when line or master were not there (5), as the service does; all else needs a person.",
             "Restart=on-failure",
             f"RestartPreventExitStatus={_codes(final)}",
             "RestartSec=15min",
@@ -145,15 +140,6 @@ def _sync_service(job: Job) -> str:
             *_sandbox(job),
         ]
     )
-
-
-def _retried_minutes(schedule: Schedule) -> int:
-    """Over how long starts are counted: less than lies between two that the schedule means, as those count, too, and none of them
-    may be refused."""
-    if isinstance(schedule, Interval):
-        return min(_RETRIED_MINUTES, schedule.minutes - 1)
-    times = schedule.times
-    return min(_RETRIED_MINUTES, *(after - time - 1 for time, after in pairwise([*times, times[0] + DAY_MINUTES])))
 
 
 def _timer(job: Job) -> str:
