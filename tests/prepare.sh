@@ -5,9 +5,9 @@
 . examples/prepare.sh
 
 need_packages \
-  btrfs-progs ca-certificates debootstrap e2fsprogs fish groff jq libsqliteodbc logrotate mandoc mariadb-server odbc-mariadb \
-  odbc-postgresql odbcinst openssh-client openssh-server postgresql procps rsync shellcheck sqlite3 squashfs-tools strace tmux \
-  unixodbc xfsprogs zsh
+  btrfs-progs ca-certificates debhelper debootstrap dpkg-dev e2fsprogs fish groff jq libsqliteodbc logrotate man-db mandoc \
+  mariadb-server odbc-mariadb odbc-postgresql odbcinst openssh-client openssh-server postgresql procps python3-venv rsync \
+  shellcheck sqlite3 squashfs-tools strace tmux unixodbc xfsprogs zsh
 need_python
 need_environment "$PWD/.venv" "$PWD" --editable "${PWD}[dev]"
 PATH=$PWD/.venv/bin:$PATH

@@ -24,7 +24,7 @@ pages=(man/*.[1-9])
 gate "style" ruff check
 gate "format" ruff format --check
 gate "types" mypy --strict
-gate "shell scripts" shellcheck --external-sources .ci/run examples/*.sh tests/*.sh
+gate "shell scripts" shellcheck --external-sources .ci/run examples/*.sh packaging/build-* tests/*.sh
 [ ${#pages[@]} = 0 ] || gate "man pages" mandoc -T lint -W warning "${pages[@]}"
 gate "tests" pytest --numprocesses 2 --dist loadfile "$@"
 

@@ -109,6 +109,7 @@ class Site:
     transport: str = "paramiko"
     name: str = "store-0042"
     environment: dict[str, str] = field(default_factory=dict)
+    program: Sequence[str] = tuple(NETCLNT)
 
     def __post_init__(self) -> None:
         for path in (self.source, self.directory / "home"):
@@ -159,7 +160,7 @@ class Site:
         before: Sequence[str] = options.pop("before", ())
         environment = options.pop("env", self.environment_of(role))
         done = subprocess.run(
-            [*before, *NETCLNT, *map(str, words)],
+            [*before, *self.program, *map(str, words)],
             env=environment,
             stdin=options.pop("stdin", None if "input" in options else subprocess.DEVNULL),
             stdout=options.pop("stdout", subprocess.PIPE),
@@ -180,7 +181,7 @@ class Site:
     def start(self, role: str, *words: str | Path, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
         """Start a command; the caller ends it and waits for it."""
         return subprocess.Popen(
-            [*before, *NETCLNT, *map(str, words)],
+            [*before, *self.program, *map(str, words)],
             env=self.environment_of(role),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ PUBLIC = [*TEXTS, *EXAMPLES, *sorted(TOP.glob("man/*.[1-9]"))]
 """All that people read."""
 
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#]+)")
-OWN_PATH = re.compile(r"(?<![\w./~-])((?:examples|tests|man)/[\w./-]*\w)")
+OWN_PATH = re.compile(r"(?<![\w./~-])((?:examples|packaging|tests|man)/[\w./-]*\w)")
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~*<>!^-])/([a-z0-9]+)(?=[/\"';,.`]|\s[^/]|$)", re.MULTILINE)
 SHELL_VARIABLE = re.compile(r'"?\$\{?\w+\}?"?')
 HOST = re.compile(r"https?://([\w.-]+)")
@@ -28,7 +28,7 @@ HOST = re.compile(r"https?://([\w.-]+)")
 PLACES = {"bin", "build", "dev", "etc", "mnt", "nonexistent", "opt", "proc", "root", "run", "srv", "store", "tmp", "usr", "var"}
 """Where paths in documents may begin: those of any Debian machine, and a few made up."""
 
-HOSTS = {"semver.org", "www.apache.org"}
+HOSTS = {"ping.example.com", "semver.org", "www.apache.org"}
 
 UNITS = TOP / "examples" / "systemd"
 CONFIGS: list[tuple[str, type[MasterConfig] | type[SlaveConfig]]] = [("master", MasterConfig), ("slave", SlaveConfig)]
