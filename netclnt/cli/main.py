@@ -63,13 +63,38 @@ COMMANDS = LazyGroup(
         "schema": ("schema", "Print the JSON Schema of what --json prints."),
         "verify": ("verify", "Hash what is there and compare."),
         "prune": ("prune", "Give back what this slave need not keep."),
-        "service": (SERVICE, "Sync by a schedule, in the foreground; or let systemd or cron do it."),
+        "service": (SERVICE, "Sync by a schedule, or let systemd or cron do it."),
         "config": (CONFIG, "Show the config, or look for what is wrong in it."),
         "doctor": ("doctor", "Look beforehand for what would end a run, and say what to type."),
         "completion": ("completion", "Print what lets a shell complete netclnt's command lines."),
     },
-    examples=["netclnt diff", "netclnt sync --dry-run"],
+    examples=[
+        "netclnt init master --store /srv/netclnt",
+        "netclnt publish /build/debian12.ext4",
+        "netclnt sync --dry-run",
+        "netclnt doctor",
+    ],
     outermost=True,
+    sections={
+        "To begin with": ["init", "trust-host", "config", "doctor"],
+        "On a master": ["publish", "promote", "retire", "gc"],
+        "On a slave": ["diff", "sync", "service", "prune"],
+        "On both": ["list", "show", "status", "history", "verify"],
+        "For programs": ["schema", "completion"],
+    },
+    synonyms={
+        "init": ["setup", "install", "create"],
+        "publish": ["push", "add", "upload", "commit", "import"],
+        "retire": ["rm", "remove", "delete"],
+        "sync": ["pull", "update", "upgrade", "fetch", "replicate", "run", "rsync"],
+        "service": ["daemon", "serve", "schedule", "cron"],
+        "prune": ["clean", "cleanup", "forget"],
+        "list": ["ls", "images"],
+        "show": ["info", "versions", "cat"],
+        "history": ["log", "logs", "runs"],
+        "verify": ["check", "fsck", "scrub"],
+        "doctor": ["test", "diagnose", "debug"],
+    },
     params=[
         click.Option(
             ["--version"],
@@ -81,7 +106,7 @@ COMMANDS = LazyGroup(
         )
     ],
     about="Keep OS-deployment images on many slave servers equal to those of one master.",
-    epilog="Exit codes and output formats: netclnt(1). The config: netclnt.toml(5).",
+    epilog="Of one command: netclnt help COMMAND. Exit codes and output formats: netclnt(1). The config: netclnt.toml(5).",
 )
 
 

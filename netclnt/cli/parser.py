@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 WHEN = ("auto", "always", "never")
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+HELP = "help"
+HELP_OPTIONS = ["-h", "--help"]
+CONTEXT = {"help_option_names": HELP_OPTIONS, "max_content_width": 110}
 
 
 @dataclass
@@ -97,7 +99,8 @@ class Command(_WithGlobals):
 class LazyGroup(_WithGlobals, click.Group):
     """A group of commands in modules ``netclnt.cli.commands.X``, each of which has the Command in its ``command``.
 
-    ``children`` maps a command's name to its module (or to a group) and the line that the group's help shows for it.
+    ``children`` maps a command's name to its module (or to a group) and the line that the group's help shows for it, and
+    ``sections`` a heading of that help to the commands below it. ``synonyms`` are what other programs call them.
     """
 
     def __init__(
@@ -110,10 +113,14 @@ class LazyGroup(_WithGlobals, click.Group):
         epilog: str = "",
         params: Sequence[click.Parameter] = (),
         outermost: bool = False,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        synonyms: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         context = dict(CONTEXT)
         super().__init__(name, context_settings=context, no_args_is_help=True, params=list(params), help=about, epilog=epilog)
         self.children = children
+        self.sections = sections or {"Commands": list(children)}
+        self.synonyms = synonyms or {}
         self.examples = examples
         self.global_params = global_options(outermost=outermost)
 
@@ -130,10 +137,28 @@ class LazyGroup(_WithGlobals, click.Group):
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """``help`` is not a command, but asks for the help of the one behind it."""
         name = args[0]
+        if name == HELP:
+            return self._resolve_help(ctx, [word for word in args if word not in (HELP, *HELP_OPTIONS)])
         if not name.startswith("-") and name not in self.children:
-            ctx.fail(f"There is no command {name!r}{_guess(name, self.children)}.")
+            ctx.fail(f"There is no command {name!r}{self._guess(name)}")
         return super().resolve_command(ctx, args)
+
+    def _resolve_help(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args:
+            return self.resolve_command(ctx, args if ctx.resilient_parsing else [*args, "--help"])
+        if not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return None, None, []
+
+    def _guess(self, name: str) -> str:
+        """What may have been meant: a slip of the fingers, a command of a group, or what other programs call it."""
+        deeper = {child: f"{group} {child}" for group, (of, _) in self.children.items() for child in getattr(of, "children", ())}
+        meant = deeper.get(name) or next((own for own, names in self.synonyms.items() if name in names), None)
+        close = [meant] if meant else get_close_matches(name, list(self.children), n=1)
+        return f"; did you mean {close[0]!r}?" if close else "."
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Of the commands without loading them."""
@@ -142,8 +167,10 @@ class LazyGroup(_WithGlobals, click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.children.items()])
+        width = max(map(len, self.children))  # the same in all sections
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), self.children[name][1]) for name in names])
         _WithGlobals.format_options(self, ctx, formatter)
 
 
@@ -175,8 +202,3 @@ class CommandGroup(LazyGroup):
         if given:
             context.fail(f"{given[0].opts[0]} belongs behind {context.invoked_subcommand!r}.")
         return None
-
-
-def _guess(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -21,7 +21,7 @@ DEADLINE = 30
 """Seconds after which a shell counts as hanging."""
 
 READY = "READY>"
-TAB, ENTER, CLEAR = "\t", "\r", "\x15"
+TAB, ENTER = "\t", "\r"
 
 _START = {
     "bash": ["bash", "--noprofile", "--rcfile", "{rc}", "-i"],
@@ -61,14 +61,6 @@ class Shell:
         self.type(line + TAB + ENTER)
         self.until("NOTED", READY)
         return self._noted.read_text().split("\0")[:-1]
-
-    def offered(self, line: str, *wanted: str) -> str:
-        """What is shown once Tab was typed behind ``line``, up to all that is wanted."""
-        self.type(line + TAB)
-        shown = self.until(*wanted)
-        self.type(CLEAR + ENTER)
-        self.until(READY)
-        return shown
 
 
 @contextmanager

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from netclnt.cli.completing import SHELLS, script
-from tests.support.images import content
+from netclnt.ledger import Held, Ledger
+from netclnt.model import Kind
 from tests.support.shells import shell
-from tests.support.site import Site
+from tests.support.site import NETCLNT
 
-pytestmark = pytest.mark.slow  # a site, and dozens of starts
+CONFIG = """
+[master]
+store = "{0}/store"
+state = "{0}/master-state"
+[slave]
+name = "s"
+catalog = "store"
+parent = "sftp://u@h/d"
+root = "{0}/root"
+state = "{0}/state"
+[profile.night.slave]
+keep = 0
+"""
 
-ODD = {
+NAMES = {
     "my": "my image (1).img",
     "it": "it's",
     "sa": 'say "so"',
@@ -23,63 +37,55 @@ ODD = {
     "a": "a;b&c",
     "gr": "größe",
 }
-"""Names, by what is typed of them, that a shell would take for something else if they were not quoted."""
+"""Images held, by what is typed of their names: a shell would take them for something else if they were not quoted."""
 
 WORDS = [
     ("netclnt li", ["list"]),
     ("netclnt sync --dry", ["sync", "--dry-run"]),
-    ("netclnt publish --kind=so", ["publish", "--kind=software"]),
-    ("netclnt sync --transport op", ["sync", "--transport", "openssh"]),
-    ("netclnt service inst", ["service", "install"]),
-    ("netclnt --profile ni", ["--profile", "night"]),
     ("netclnt --profile=ni", ["--profile=night"]),
     ("netclnt list kind:so", ["list", "kind:software"]),
     ("netclnt list ki", ["list", "kind:"]),
     ("netclnt list 'my", ["list", "my image (1).img"]),
-    ('netclnt list "my', ["list", "my image (1).img"]),
-    ("netclnt list my\\ im", ["list", "my image (1).img"]),
     ('netclnt list "do', ["list", "do$lar"]),
+    ("netclnt list my\\ im", ["list", "my image (1).img"]),
     ("netclnt publish some-f", ["publish", "some-file"]),
     ("netclnt init slave --seed=some-d", ["init", "slave", "--seed=some-dir"]),
-    ("netclnt sync --from-file some-f", ["sync", "--from-file", "some-file"]),
+    ("netclnt promote kern", ["promote", "kernel@"]),
+    ("netclnt promote kernel@", ["promote", "kernel@1"]),
     ("netclnt no-such-command x", ["no-such-command", "x"]),
 ]
 
 
-@pytest.mark.parametrize("name", SHELLS)
-def test_a_shell_completes_words_as_they_are_meant(name: str, make_site: Callable[..., Site]) -> None:
-    site = make_site("store")
-    for image in ("debian12.ext4", "debian12.old", *ODD.values()):
-        site.publish(site.put("file", content(image, 1000)), "--name", image)
-    site.publish(site.put("file", content("second", 1000)), "--name", "debian12.ext4")
-    site.sync("!debian12.old")
-    config = site.config("slave")
-    config.write_text(config.read_text() + "\n[profile.night.slave]\nkeep = 2\n")
-    (site.directory / "some-file").touch()
-    (site.directory / "some-dir").mkdir()
+@pytest.fixture
+def host(tmp_path: Path) -> dict[str, str]:
+    """The environment on one that holds such images, and offers ``kernel``."""
+    for directory in ("root", "state", "some-dir"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "some-file").write_text("x")
+    (tmp_path / "config.toml").write_text(CONFIG.format(tmp_path))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "NETCLNT_CONFIG": str(tmp_path / "config.toml"),
+    }
+    with Ledger(tmp_path / "state" / "ledger.sqlite") as ledger:
+        for name in NAMES.values():
+            ledger.record(Held(name, Kind.IMAGE, 1, "ab" * 32, False, 1, "cd" * 32, 1, "2026-11-23T20:00:00Z"), {})
+    for words in (["init", "master"], ["publish", "some-file", "--name", "kernel"]):
+        subprocess.run([*NETCLNT, "-q", *words], env=environment, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    return environment
 
-    with shell(name, site.directory, site.environment_of("slave")) as at:
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_shell_completes_words_as_they_are_meant(name: str, host: dict[str, str], tmp_path: Path) -> None:
+    with shell(name, tmp_path, host) as at:
         for line, wanted in WORDS:
             words = at.completed(line)
             assert [word.removesuffix("/") for word in words] == wanted, line  # zsh takes the slash away again
-        for typed, image in ODD.items():
+        for typed, image in NAMES.items():
             assert at.completed(f"netclnt list {typed}") == ["list", image]
-        assert at.completed("netclnt show deb") == ["show", "debian12.ext4"], "what is not held is not shown"
-        assert at.completed("netclnt sync debian12.o") == ["sync", "debian12.old"], "but may be brought"
-
-
-@pytest.mark.parametrize("name", SHELLS)
-def test_a_shell_completes_what_a_master_offers(name: str, make_site: Callable[..., Site]) -> None:
-    site = make_site("sqlite")
-    for image in ("debian12.ext4", "debian12.ext4", "debian12.old", "boot"):
-        site.publish(site.put("file", content(f"{image}{site.published}", 1000)), "--name", image)
-    with shell(name, site.directory, site.environment_of("master")) as at:
-        assert at.completed("netclnt show debian12.e") == ["show", "debian12.ext4"]
-        assert at.completed("netclnt promote bo") == ["promote", "boot@"]
-        assert at.completed("netclnt promote boot@") == ["promote", "boot@1"]
-        assert at.completed("netclnt retire bo") == ["retire", "boot"]
-        assert at.completed("netclnt retire debian12.ext4@2") == ["retire", "debian12.ext4@2"]
-        at.offered("netclnt promote debian12.ext4@", "2", "1")
 
 
 def test_the_script_for_bash_is_sound() -> None:

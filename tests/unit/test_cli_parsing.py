@@ -8,7 +8,7 @@ import click
 import pytest
 
 from netclnt.cli import parser
-from netclnt.cli.main import main
+from netclnt.cli.main import COMMANDS, main
 from netclnt.config import MasterConfig, SlaveConfig, keys
 from tests.support.documents import all_commands
 
@@ -193,7 +193,48 @@ def test_L6_usage_errors_are_json_where_the_environment_asks_for_it(monkeypatch,
 
 def test_no_command_shows_the_help_and_exits_2(capsys):
     assert main([]) == 2
-    assert "Commands:" in capsys.readouterr().err
+    assert "On a slave:" in capsys.readouterr().err
+
+
+def test_each_command_has_its_place_in_the_help():
+    assert sorted(name for names in COMMANDS.sections.values() for name in names) == sorted(COMMANDS.children)
+    assert not COMMANDS.synonyms.keys() - COMMANDS.children.keys()
+    words = [word for words in COMMANDS.synonyms.values() for word in words]
+    assert len(words) == len({*words, *COMMANDS.children}) - len(COMMANDS.children), "no word means two commands"
+
+
+@pytest.mark.parametrize("path", [[], *names(), ["init"], ["config"]], ids=" ".join)
+def test_help_is_a_word_for_help(path, capsys):
+    assert main([*path, "--help"]) == 0
+    wanted = capsys.readouterr().out
+    for words in (["help", *path], ["help", *path, "--help"], ["help", "help", *path]):
+        assert main(words) == 0
+        assert capsys.readouterr().out == wanted
+
+
+def test_help_orders_what_it_tells(capsys):
+    main(["sync", "--help"])
+    told = capsys.readouterr().out
+    parts = ["Usage: netclnt sync", "Examples:", "Bring this slave up to date", "\nOptions:", "Global options:"]
+    assert [told.index(part) for part in parts] == sorted(told.index(part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["lsit"], "netclnt: There is no command 'lsit'; did you mean 'list'?"),
+        (["init", "slvae"], "There is no command 'slvae'; did you mean 'slave'?"),
+        (["pull"], "did you mean 'sync'?"),
+        (["validate"], "did you mean 'config validate'?"),
+        (["help", "shwo"], "did you mean 'show'?"),
+        (["xyzzy"], "There is no command 'xyzzy'."),
+        (["sync", "--dryrun"], "No such option '--dryrun'. Did you mean '--dry-run'?"),
+        (["--jsn", "list"], "Did you mean '--json'?"),
+    ],
+)
+def test_L6_a_slip_is_answered_with_a_guess(words, wanted, capsys):
+    assert main(words) == 2
+    assert wanted in capsys.readouterr().err.splitlines()[0]
 
 
 def test_L6_json_after_a_double_dash_is_a_name(capsys):

@@ -17,6 +17,7 @@ from netclnt.cli.completing import SHELLS
 from netclnt.cli.main import main
 from netclnt.ledger import Held, Ledger
 from netclnt.model import Kind
+from netclnt.storecatalog import TOC_NAME
 
 Ask = Callable[..., list[str]]
 Hold = Callable[..., None]
@@ -101,6 +102,8 @@ def held(name: str) -> Held:
         ("netclnt --version ", None),
         ("netclnt no-such x", []),
         ("netclnt no-such --x", []),
+        ("netclnt help pro", ["promote"]),
+        ("netclnt help init sl", ["slave"]),
         ("", None),
     ],
 )
@@ -120,7 +123,7 @@ def test_names_held_are_completed(ask: Ask, holding: Hold) -> None:
 
 
 def test_a_master_completes_what_it_offers(
-    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ask: Ask, holding: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NETCLNT_CONFIG", str(tmp_path / "master.toml"))
     assert main(["-q", "init", "master", "--store", str(tmp_path / "store"), "--state", str(tmp_path / "mstate")]) == 0
@@ -136,6 +139,13 @@ def test_a_master_completes_what_it_offers(
     assert ask("netclnt retire c") == ["c"]
     assert ask("netclnt publish x --requires a") == ["a b"]
     assert ask("netclnt promote nothing@") == []
+
+    holding("debian12.ext4")
+    monkeypatch.setenv("NETCLNT_CONFIG", str(tmp_path / "config.toml"))
+    (tmp_path / "state" / "toc").mkdir()
+    (tmp_path / "mstate" / "toc.sqlite").rename(tmp_path / "state" / "toc" / TOC_NAME)
+    assert ask("netclnt sync ") == ["a b", "c", "debian12.ext4", "kind:"], "a slave brings what is offered, too"
+    assert ask("netclnt list ") == ["debian12.ext4", "kind:"], "and lists what it holds"
 
 
 @pytest.mark.parametrize(

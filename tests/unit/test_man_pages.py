@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -11,13 +13,15 @@ import click
 import pytest
 
 import netclnt
+from netclnt.cli.main import COMMANDS as COMMAND_TREE
 from netclnt.cli.parser import CommandGroup
 from netclnt.cli.show_json import _TYPES
-from netclnt.config import REQUIRED, HooksConfig, Key, MasterConfig, SlaveConfig, Table, keys
+from netclnt.config import REQUIRED, ConfigFile, ConfigFiles, HooksConfig, Key, MasterConfig, SlaveConfig, Table, keys
+from netclnt.config.examine import all_problems
 from netclnt.config.text import _value
 from netclnt.errors import ExitCode
 from netclnt.events import Event, Progressed
-from tests.support.documents import LITERAL, all_commands, check, man_page, shown_in
+from tests.support.documents import LITERAL, TOP, all_commands, check, man_page, shown_in
 
 EVENTS = [
     *("start", "catalog", "change", "expected", "plan", "progress", "image", "retry", "wait", "hook", "warning", "error"),
@@ -30,6 +34,26 @@ COMMANDS = [
     for path, command in all_commands()
     if isinstance(command, CommandGroup) or not isinstance(command, click.Group)
 ]
+PAGES = ["netclnt.1", "netclnt.toml.5", "netclnt.7"]
+LINTERS = {
+    "mandoc": ["mandoc", "-T", "lint", "-W", "warning"],
+    "groff": ["groff", "-man", "-ww", "-K", "utf8", "-T", "utf8"],
+    "groff, as mdoc": ["groff", "-mdoc", "-ww", "-K", "utf8", "-T", "utf8"],
+}
+SECTIONS = {
+    "netclnt.1": ["SYNOPSIS", "COMMANDS", "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"],
+    "netclnt.toml.5": ["FILES", "EXAMPLES", "SEE ALSO"],
+    "netclnt.7": ["EXIT STATUS", "SEE ALSO"],
+}
+READ = re.compile(r'(?:environ|environment)(?:\.get\(|\[|, )"([A-Z][A-Z_]+)"')
+"""How the program asks for a variable of its environment; those of keys are told of with the keys."""
+
+SET = {"LC_ALL", "PYTHONPATH"}
+"""Not asked for, but set for programs that it starts."""
+
+SLAVE = '[slave]\nname = "s"\ncatalog = "store"\nparent = "sftp://u@h/d"\nroot = "/srv/images"\n'
+"""What examples of other tables leave out."""
+
 PLACES_OF_THE_HOST = {"state", "catalog"}
 """Keys whose default depends on the host (a slave's catalog has none)."""
 
@@ -76,6 +100,11 @@ def test_the_global_options_are_told() -> None:
 def test_no_command_is_told_that_is_not_there() -> None:
     told = re.findall(r"^\.Ss netclnt ([a-z -]*[a-z])", section_of_commands(), re.MULTILINE)
     assert told == [name for name, _ in COMMANDS]
+
+
+def test_commands_are_found_where_they_belong() -> None:
+    told = re.findall(r"^\.It (.+)\n\.Cm (.+)$", section_of_commands().split("\n.Ss ")[0], re.MULTILINE)
+    assert {title: names.split(" , ") for title, names in told} == COMMAND_TREE.sections
 
 
 def section_of_commands() -> str:
@@ -147,7 +176,54 @@ def test_each_key_is_told_with_its_default(table: type[Table]) -> None:
     assert not different - PLACES_OF_THE_HOST
 
 
-@pytest.mark.parametrize("page", ["netclnt.1", "netclnt.toml.5", "netclnt.7"])
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_in_man_pages_are_understood(page: str) -> None:
     for block in LITERAL.findall(man_page(page).replace("\\e", "\\")):
         check(shown_in(page, block))
+
+
+@pytest.mark.parametrize("linter", LINTERS)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_man_page_has_nothing_that_a_linter_warns_of(linter: str, page: str) -> None:
+    if shutil.which(LINTERS[linter][0]) is None:
+        pytest.skip(f"{LINTERS[linter][0]} is not installed")
+    done = subprocess.run([*LINTERS[linter], TOP / "man" / page], capture_output=True, text=True, check=False)
+    warnings = done.stdout if linter == "mandoc" else done.stderr
+    assert (done.returncode, warnings) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_man_page_has_its_sections(page: str) -> None:
+    headings = re.findall(r"^\.Sh (.+)$", man_page(page), re.MULTILINE)
+    assert headings[0] == "NAME"
+    assert [heading for heading in headings if heading in SECTIONS[page]] == SECTIONS[page]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_references_between_sections_and_pages_lead_somewhere(page: str) -> None:
+    text = man_page(page)
+    assert not {name for name in re.findall(r"^\.Sx (.+?)(?: [.,;)])?$", text, re.MULTILINE) if not section(page, name)}
+    own = {each.rpartition(".")[::2] for each in PAGES}
+    assert set(re.findall(r"^\.Xr (netclnt\S*) (\d)", text, re.MULTILINE)) <= own
+
+
+def told_variables() -> set[str]:
+    """But for ``NETCLNT_KEY``, which stands for the variables of all keys."""
+    lines = re.findall(r"^\.It Ev (?!NETCLNT_ Ns)(.*)$", section("netclnt.1", "ENVIRONMENT"), re.MULTILINE)
+    return {name for line in lines for name in line.split(" , ")}
+
+
+def test_each_variable_that_is_read_is_told_and_no_other() -> None:
+    _, whole = next(all_commands())
+    context = click.Context(whole, **whole.context_settings)
+    of_options = {param.envvar for param in whole.get_params(context) if isinstance(param.envvar, str)}
+    sources = Path(netclnt.__file__).parent.rglob("*.py")
+    read = {name for source in sources for name in READ.findall(source.read_text())}
+    assert told_variables() == of_options | read - SET
+
+
+@pytest.mark.parametrize("example", [one for one in LITERAL.findall(man_page("netclnt.toml.5")) if one.startswith("[")])
+def test_an_example_of_a_config_loads(example: str) -> None:
+    text = example if "[slave]" in example else example + SLAVE
+    file = ConfigFile.of(text, path=Path("/etc/netclnt/config.toml"))
+    assert not all_problems(ConfigFiles(file, ()), {}, state=Path("/var/lib/netclnt"))
