@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
-from netclnt.costs import expect
+from netclnt.costs import check_budget, expect
 from netclnt.diff import Action, Change
 from netclnt.errors import (
     BrakeApplied,
@@ -107,6 +107,7 @@ def _manifest(job: Job) -> Iterator[LocalManifest]:
     if job.version.size > job.slave.max_image_size:  # a hole costs nothing to send, and hours to hash
         problem = f"version {job.version.number} has {job.version.size} bytes, and {job.slave.max_image_size} are allowed"
         raise BrakeApplied(limit="max_image_size", problem=problem)
+    check_budget(job.slave, job.version)
     held = ledger.get(name)
     reuse = [held.manifest] if held else []
     reuse += [kept.manifest for kept in ledger.kept(name)]

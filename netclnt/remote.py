@@ -57,6 +57,12 @@ class _Pieces(Range):
     pieces: tuple[_Piece, ...]
 
 
+def least_budget(head_bytes: int) -> int:
+    """Bytes that a run must be allowed to come further with a version whose manifest is not here: the head of that, which is read
+    first and as a whole, the table of locations beside it, and one range, with some room for what any run reads."""
+    return head_bytes + head_bytes // 8 + _RANGE_MAX + _RANGE_MAX // 8
+
+
 def fetch_manifest(
     digest: str, head_bytes: int, *, source: Source, manifests: Manifests, reuse: Sequence[LocalManifest]
 ) -> LocalManifest:

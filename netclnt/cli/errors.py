@@ -201,6 +201,8 @@ def _brake_applied(error: e.BrakeApplied) -> Words:
         return sentence, "look at the master first; if that is meant: netclnt sync --max-retire 100"
     if error.limit == "max_image_size":
         return sentence, "look at the master first; if it is really that large: netclnt sync --max-image-size SIZE"
+    if error.limit in ("max_transfer", "monthly_quota"):
+        return sentence, f"allow that much in the config, or once: netclnt sync --{error.limit.replace('_', '-')} SIZE"
     return sentence, "look at the master first: no sound catalog holds that"
 
 

@@ -33,7 +33,7 @@ _FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}=?"
 _BYTES = r"(\d+(?:\.\d+)?)([BKMGTP]?)"
 _BYTE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _RATE_MIN = 1024
-_RANGE = 1 << 20
+_AMOUNT_MIN = 2 << 20
 _FINITE = sys.float_info.max
 _MODE = r"0?[0-7]{3}"
 _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?"
@@ -125,10 +125,10 @@ def size(value: object) -> int:
 
 
 def amount(value: object) -> int:
-    """As :func:`size`, and enough for one range of a file, which is fetched whole or not at all."""
+    """As :func:`size`; enough for one range of a file, which is fetched whole or not at all, and for what any run reads first."""
     number = size(value)
-    if number < _RANGE:
-        raise Unfit("must be at least 1M")
+    if number < _AMOUNT_MIN:
+        raise Unfit("must be at least 2M")
     return number
 
 

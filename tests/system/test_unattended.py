@@ -366,7 +366,7 @@ def test_L8_cron_hears_nothing_of_a_pause_and_the_dead_mans_switch_is_content(ma
     key(site, "ping_url", page.url)
     key(site, "log_file", str(site.directory / "log"))
     command = ["env", "-i", "PATH=/usr/bin:/bin", *NETCLNT, "-q", "--config", str(site.config("slave")), "sync"]
-    done = subprocess.run([*command, "--max-transfer", "1M"], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run([*command, "--max-transfer", "2M"], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (14, b"", b"")
     assert page.paths == ["/start", ""]
     assert page.heard[-1][1].startswith("PAUSED: ")

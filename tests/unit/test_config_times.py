@@ -103,5 +103,5 @@ def test_a_window_and_budgets_can_be_given_and_lifted_anywhere():
 
 @pytest.mark.parametrize("key", ["max_transfer", "monthly_quota"])
 def test_a_budget_smaller_than_one_range_would_never_end(key):
-    with pytest.raises(Exception, match="at least 1M"):
-        resolve(SlaveConfig, from_table(SlaveConfig, SLAVE | {key: "1000K"}), path=Path("c"))
+    with pytest.raises(Exception, match="at least 2M"):
+        resolve(SlaveConfig, from_table(SlaveConfig, SLAVE | {key: "2000K"}), path=Path("c"))

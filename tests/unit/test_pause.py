@@ -10,10 +10,11 @@ from itertools import count
 import pytest
 
 from netclnt.allowance import Allowance
-from netclnt.errors import ExitCode, ForeignFile, LinePaused
+from netclnt.errors import BrakeApplied, ExitCode, ForeignFile, LinePaused
 from netclnt.events import Forecasted, ImageDone, Planned
 from netclnt.manifest import manifest_path
 from netclnt.memory.source import MemorySource
+from netclnt.remote import least_budget
 from netclnt.schedule import Terms, Timetable, Window
 from tests.support.world import World
 
@@ -88,6 +89,43 @@ def test_a_manifest_longer_than_one_run_may_fetch_comes_over_several(over_odbc, 
             assert len(fetched) < 12
         assert world.live("os/f2999") == files["f2999"]
         assert not list((world.directory / "manifests").glob("*.begun"))
+
+
+def many(count: int = 3000) -> dict[str, bytes]:
+    return {f"f{number:04}": random.Random(number).randbytes(40) for number in range(count)} | {"large": noise(1, M)}
+
+
+@pytest.mark.parametrize("limit", ["max_transfer", "monthly_quota"])
+def test_a_budget_with_which_no_run_would_come_further_is_named(over_odbc, monkeypatch, limit):
+    monkeypatch.setattr("netclnt.remote._RANGE_MAX", 1 << 12)
+    world = over_odbc
+    version = world.publish("os", many()).version
+    world.publish("small", b"a few bytes")
+    terms = Terms(**{limit: least_budget(version.head_bytes) - 1})
+    result = sync(world, terms)
+    ((name, error),) = result.failed
+    assert (name, type(error), error.limit) == ("os", BrakeApplied, limit)
+    assert str(least_budget(version.head_bytes)) in error.problem
+    assert (result.exit_code, result.changed) == (ExitCode.PARTIAL, [("small", 1)])
+    assert sync(world, terms).exit_code is ExitCode.LIMIT
+    assert world.source.bytes_received == 0
+    world.source = MemorySource(world.store.files)
+    world.forecast()  # its manifest is here now
+    assert sync(world, terms).exit_code is ExitCode.PAUSED
+
+
+def test_with_the_smallest_budget_each_run_comes_further(over_odbc, monkeypatch):
+    for place in ("remote", "frames"):
+        monkeypatch.setattr(f"netclnt.{place}._RANGE_MAX", 1 << 18)
+    world = over_odbc
+    version = world.publish("os", many(12_000)).version
+    budget = least_budget(version.head_bytes)
+    runs = 0
+    while sync(world, Terms(max_transfer=budget)).exit_code is ExitCode.PAUSED:
+        assert world.source.bytes_received <= budget
+        assert (runs := runs + 1) < 30
+    assert runs > 3
+    assert world.live("os/large") == noise(1, M)
 
 
 def test_at_the_end_of_the_window_nothing_more_is_fetched_and_the_next_one_goes_on(world):
