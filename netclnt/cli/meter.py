@@ -71,6 +71,8 @@ class Meter:
             case Planned():
                 self._start()  # on a thin line it takes minutes until the first of it is done
                 self.planned, self.last, self._pause = event, None, None
+                self._fetched.restart()
+                self._fetched.add(0)
             case Waiting(seconds=seconds) | Retried(delay=seconds):
                 self._pause, self._until = event, self._clock() + seconds
             case Hooked():
@@ -84,7 +86,8 @@ class Meter:
         self._start()
         if self.last is None or (self.last.stage, self.last.image) != (event.stage, event.image):
             self._done.restart()
-            self._fetched.restart()
+            if self.planned is None or self.planned.image != event.image:
+                self._fetched.restart()
         self._done.add(event.bytes_done)
         self._fetched.add(event.bytes_fetched)
         if self.planned is not None and self.planned.image != event.image:

@@ -48,10 +48,10 @@ def print_table(stream: TextIO, columns: Sequence[Column], records: Iterable[Rec
     if not found:
         return
     table = [(column, [_shown(column, record.get(column.field)) for record in found]) for column in columns]
-    widths = _widths(table, measure, console.width)
-    if len(widths) < len(table):  # what says nothing goes first
+    widths, whole = _widths(table, measure, console.width)
+    if not whole:  # what says nothing makes room first
         table = [(column, cells) for column, cells in table if any(cell not in ("", _NOTHING) for cell in cells)] or table[:1]
-        widths = _widths(table, measure, console.width)
+        widths, _ = _widths(table, measure, console.width)
     try:
         if len(widths) < len(table) and len(found) == 1:
             _print_record(console, table, measure)
@@ -63,9 +63,11 @@ def print_table(stream: TextIO, columns: Sequence[Column], records: Iterable[Rec
         raise failure(error) from None
 
 
-def _widths(table: Sequence[tuple[Column, Sequence[str]]], measure: Measure, width: int) -> dict[int, int]:
+def _widths(table: Sequence[tuple[Column, Sequence[str]]], measure: Measure, width: int) -> tuple[dict[int, int], bool]:
+    """Those of the columns that are shown, and whether these are all, with nothing folded."""
     needs = [Need.of(column.title, cells, measure, folds=column.form == "text", minor=column.minor) for column, cells in table]
-    return fit(needs, width)
+    widths = fit(needs, width)
+    return widths, [widths.get(index) for index in range(len(needs))] == [need.most for need in needs]
 
 
 def _print_rows(console: Console, table: Sequence[tuple[Column, Sequence[str], int]], measure: Measure) -> None:

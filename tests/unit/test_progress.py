@@ -95,6 +95,15 @@ def test_the_line_decides_how_long_the_image_takes_and_the_others_are_as_quick_a
     assert meter.run_done / meter.tally.bytes_total == 0.25
 
 
+def test_what_comes_in_one_go_has_a_rate_from_the_plan_on() -> None:
+    meter, clock = started("a")
+    observe(meter, Planned("a", 800, 0, 800, 1, None))
+    clock.now += 4
+    observe(meter, Progressed("fetch", "a", 400, 1600, 200, 0))
+    assert meter.fetch_rate == pytest.approx(50)
+    assert meter.eta == pytest.approx(12)
+
+
 def test_images_that_fail_are_deferred_or_left_count_right() -> None:
     meter, _ = started("a", "b", "c", "d", "e")
     observe(meter, Planned("a", 1, 1, 1, 1, None), ImageDone("a", 2, "updated", 10, 20, 1.0))
