@@ -80,6 +80,8 @@ class Carrier:
         self._result.bytes_reused += done.bytes_reused
         noted = {"recorded": self._result.recorded, "deferred": self._result.deferred}.get(done.result, self._result.changed)
         noted.append((done.image, done.version))
+        if done.result == "moved":
+            self._result.moved.append((done.image, done.version))
         self._observer(done)
         if done.result == "deferred":
             self._deferred.add(job.version.manifest)

@@ -162,7 +162,9 @@ def _harmless(image: str) -> str:
 
 def _images(result: Result) -> list[dict[str, object]]:
     """What became of each image, of the first so many."""
-    fates = (("updated", result.changed), ("recorded", result.recorded), ("deferred", result.deferred))
+    moved = set(result.moved)
+    updated = [image for image in result.changed if image not in moved]
+    fates = (("updated", updated), ("moved", result.moved), ("recorded", result.recorded), ("deferred", result.deferred))
     found: list[dict[str, object]] = [
         {"image": name, "version": number, "result": fate} for fate, images in fates for name, number in images
     ]

@@ -10,15 +10,17 @@ from netclnt.outcome import outcome
 
 @dataclass(slots=True)
 class Result:
-    """``changed`` and ``recorded`` are images that are now up to date, with their versions; ``failed`` those that are not, with
-    the errors that concern them alone; ``paused`` is why some were left to the next run, if they were, ``deferred`` are those
-    of them that only a hook keeps from being shown; for those that are ``untold`` the hook ``after_image`` failed, with what it
-    failed. ``differences`` counts the changes that there were; ``generation`` is 0 where nothing was to do."""
+    """``changed`` and ``recorded`` are images that are now up to date, with their versions, and ``moved`` those of the changed
+    ones that were only renamed, from another root; ``failed`` those that are not, with the errors that concern them alone;
+    ``paused`` is why some were left to the next run, if they were, ``deferred`` are those of them that only a hook keeps from
+    being shown; for those that are ``untold`` the hook ``after_image`` failed, with what it failed. ``differences`` counts the
+    changes that there were; ``generation`` is 0 where nothing was to do."""
 
     generation: int = 0
     differences: int = 0
     bytes_reused: int = 0
     changed: list[tuple[str, int]] = field(default_factory=list)
+    moved: list[tuple[str, int]] = field(default_factory=list)
     recorded: list[tuple[str, int]] = field(default_factory=list)
     failed: list[tuple[str, NetclntError]] = field(default_factory=list)
     paused: Paused | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,20 @@ def test_a_new_image_has_no_version_before(desk: Desk) -> None:
     desk.sync()
     assert desk.environment("before_image")["NETCLNT_FROM_VERSION"] == ""
     assert desk.told("after_image")["from_version"] is None
+
+
+def test_images_that_were_only_moved_are_listed_as_such(desk: Desk) -> None:
+    result = Result(changed=[("b", 1), ("a", 2), ("c", 3)], moved=[("b", 1)], recorded=[("d", 4)])
+    for hook in (Hook.BEFORE, Hook.AFTER):
+        desk.programs.programs[f"/bin/{hook}"] = MemoryProgram()
+    with desk.hooks().around(result, lambda _: None):
+        pass
+    images: Any = desk.told("after")["images"]
+    assert [(each["image"], each["result"]) for each in images] == [
+        *(("a", "updated"), ("c", "updated"), ("b", "moved")),
+        ("d", "recorded"),
+    ]
+    assert desk.told("after")["changed"] == 3
 
 
 def test_what_is_told_of_a_run(desk: Desk) -> None:

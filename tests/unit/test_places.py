@@ -198,8 +198,9 @@ def held(roots: Roots, request: pytest.FixtureRequest) -> Roots:
 
 def test_an_image_is_renamed_to_where_it_belongs(held: Roots) -> None:
     before = {path: node.inode for path, node in held.software.live.items()}
-    assert held.sync().changed == [("office", 1)]
+    result = held.sync()
     assert [done.result for done in held.world.done] == ["moved"]
+    assert result.changed == result.moved == [("office", 1)]
     assert {path: held.world.root.live[path].inode for path in before} == before
     assert (held.software.live, held.fetched()) == ({}, 0)
     is_settled(held)
