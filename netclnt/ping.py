@@ -44,10 +44,15 @@ def post(url: str, body: str, *, seconds: float) -> None:
 
 def _status(url: str, body: str, seconds: float) -> int:
     headers = {"User-Agent": f"netclnt/{__version__}", "Content-Type": "text/plain; charset=utf-8"}
-    request = urllib.request.Request(url, data=body.encode(errors="backslashreplace")[:_BODY_MAX], headers=headers, method="POST")
+    request = urllib.request.Request(url, data=_body(body), headers=headers, method="POST")
     with _opener().open(request, timeout=seconds) as response:
         response.read(_ANSWER_MAX)
         return int(response.status)
+
+
+def _body(text: str) -> bytes:
+    """The beginning of a text, whole characters of it."""
+    return text.encode(errors="backslashreplace")[:_BODY_MAX].decode(errors="ignore").encode()
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from netclnt.agenda import LastRun, Plan, Reason, next_opening
 from netclnt.cli import edges
@@ -18,6 +17,7 @@ from netclnt.cli.line import wall_clock
 from netclnt.cli.parser import Globals
 from netclnt.cli.runs import code_name, moment
 from netclnt.cli.session import Session
+from netclnt.cli.settings import here
 from netclnt.cli.text import human_seconds
 from netclnt.config import SlaveConfig
 from netclnt.errors import ExitCode, NetclntError, StorageFailed
@@ -59,7 +59,7 @@ def sync_words(options: Globals) -> list[str]:
     """The command line of a sync: this interpreter, whatever lies in the working directory, and the service's own options."""
     words = [sys.executable, "-P", "-m", "netclnt"]
     if options.config:
-        words += ["--config", str(Path.cwd() / options.config)]
+        words += ["--config", str(here() / options.config)]
     if options.profile:
         words += ["--profile", options.profile]
     words += ["--json"] * options.json + ["-q"] * options.quiet + ["-v"] * options.verbose

@@ -45,7 +45,7 @@ def config_path(explicit: str | None, environment: Mapping[str, str]) -> Path:
     the XDG place, else where a new one belongs: the first of these for root, and for others the last unless systemd named one.
     Raises StorageFailed where that cannot be told."""
     if explicit:
-        return _here() / explicit
+        return here() / explicit
     given = _first_directory(environment, "CONFIGURATION_DIRECTORY")
     own = _xdg(environment, "XDG_CONFIG_HOME", ".config") / NAME
     places = [*([given / NAME] if given else []), SYSTEM_CONFIG, own]
@@ -53,7 +53,7 @@ def config_path(explicit: str | None, environment: Mapping[str, str]) -> Path:
     return there or (places[0] if given or os.geteuid() == 0 else own)
 
 
-def _here() -> Path:
+def here() -> Path:
     """The working directory. One that was removed (a sync may have replaced it) has no path: what is relative to it stays so, and
     is refused as any relative path."""
     try:
@@ -114,7 +114,7 @@ def _read_file(path: Path, name: str, *, asked_for: bool = False) -> ConfigFile:
     """One that others can change, who could have this program run their commands, is not used, unless it was ``asked_for`` by its
     name. Raises FileNotFoundError, StorageFailed."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=None if asked_for else _open_at_once) as file:
             why = "" if asked_for else _why_untrusted(os.fstat(file.fileno()), path)
             data = b"" if why else file.read(_CONFIG_MAX + 1)
     except FileNotFoundError:
@@ -130,8 +130,15 @@ def _read_file(path: Path, name: str, *, asked_for: bool = False) -> ConfigFile:
     return ConfigFile(path, name, unusable=why) if why else ConfigFile.of(text, path=path, name=name)
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that lies where configs are searched must not keep every command waiting for whoever would write to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _why_untrusted(found: os.stat_result, path: Path) -> str:
     """ssh(1) judges its user's config likewise."""
+    if stat.S_ISFIFO(found.st_mode):
+        return "is a pipe: that is no config"
     if found.st_uid not in (0, os.geteuid()):
         return f"belongs to user {found.st_uid}, neither to root nor to the user that runs this: chown root {path}"
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -209,7 +216,7 @@ def layers(
 ) -> list[Layer]:
     """What says anything of a table's keys, the first one to decide it first, the defaults that depend on the host last."""
     given: list[Layer] = [
-        from_flags(table, flags, directory=_here()),
+        from_flags(table, flags, directory=here()),
         from_environment(table, environment),
         *from_files(table, files, profile),
     ]

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,23 @@ def test_C13_a_file_of_conf_d_that_cannot_be_read_is_an_error(home, kind):
     with pytest.raises(StorageFailed) as caught:
         slave()
     assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "conf.d/x.toml"])
+def test_C13_a_pipe_where_a_config_is_searched_is_an_error_and_not_waited_for(home, name):
+    (home / name).unlink(missing_ok=True)
+    os.mkfifo(home / name, 0o600)
+    with pytest.raises(ConfigInvalid, match="is a pipe"):
+        slave()
+
+
+def test_a_pipe_that_is_named_is_read(home):
+    (home / "pipe").unlink(missing_ok=True)
+    os.mkfifo(home / "pipe", 0o600)
+    writer = threading.Thread(target=lambda: (home / "pipe").write_text(CONFIG), daemon=True)
+    writer.start()
+    assert settings.load(SlaveConfig, str(home / "pipe"), {}, {}).name == "s1"
+    writer.join()
 
 
 def test_a_problem_is_told_with_file_and_line(home):

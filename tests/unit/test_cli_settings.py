@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from netclnt.cli import settings
+from netclnt.cli.main import main
+from netclnt.cli.parser import Globals
+from netclnt.cli.servicing import sync_words
 from netclnt.config import MasterConfig, SlaveConfig
-from netclnt.errors import ConfigInvalid, ConfigMissing, StorageFailed
+from netclnt.errors import ConfigInvalid, ConfigMissing, ExitCode, StorageFailed
 
 CONFIG = """
 [slave]
@@ -65,7 +68,7 @@ def test_the_only_role(file):
     assert settings.only_role(str(file), {}) is None
 
 
-def test_a_working_directory_that_is_gone_matters_only_to_relative_paths(file, tmp_path, monkeypatch):
+def test_a_working_directory_that_is_gone_matters_only_to_relative_paths(file, tmp_path, monkeypatch, capsys):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -75,6 +78,10 @@ def test_a_working_directory_that_is_gone_matters_only_to_relative_paths(file, t
     assert caught.value.problems == (("--identity", "must be an absolute path"),)
     with pytest.raises(ConfigMissing):
         settings.load(SlaveConfig, "config.toml", {}, {})
+    assert str(file) in sync_words(Globals(config=str(file)))
+    assert "units.toml" in sync_words(Globals(config="units.toml"))
+    assert main(["service", "install", "--directory", "units", "--config", str(file)]) == ExitCode.USAGE
+    assert "must be an absolute path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"x" * 10, b"[slave"])

@@ -26,6 +26,12 @@ def test_a_page_hears_the_body(page: Page) -> None:
     assert page.heard == [("/secret-0123", "OK: no image changed")]
 
 
+@pytest.mark.parametrize("before", range(4))
+def test_a_body_ends_with_a_whole_character(page: Page, before: int) -> None:
+    post(page.url, "x" * before + "€" * 1000, seconds=10)
+    assert page.heard[0][1] == "x" * before + "€" * ((1000 - before) // 3)
+
+
 def test_a_body_is_bounded(page: Page) -> None:
     post(page.url, "x" * 100_000, seconds=10)
     assert len(page.heard[0][1]) == 1000

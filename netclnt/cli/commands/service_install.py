@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import time
 
 import click
@@ -24,6 +23,7 @@ from netclnt.cli.installing import (
 )
 from netclnt.cli.line import wall_clock
 from netclnt.cli.session import Session
+from netclnt.cli.settings import here
 from netclnt.cli.show import Column
 from netclnt.config import SlaveConfig
 from netclnt.errors import BadArgument
@@ -69,7 +69,9 @@ def command(
     asked = [form for form, given in zip(FORMS, (timer, service, cron), strict=True) if given]
     if len(asked) > 1:
         raise BadArgument(argument=" ".join(f"--{form}" for form in asked), problem="choose one of them")
-    where = Path.cwd() / directory if directory else None
+    where = here() / directory if directory else None
+    if where and not where.is_absolute():
+        raise BadArgument(argument="--directory", problem="must be an absolute path, as the working directory is gone")
     wanted = Wanted(form=asked[0] if asked else "timer", user=user, directory=where, dry_run=dry_run)
     refuse_if_impossible(wanted)
     config = session.slave(**flags)
