@@ -231,7 +231,7 @@ class Oracle:
         """:meth:`look`, one fault-free sync, and then the slave equals the master: of all that was published, or of ``names``."""
         self.end()
         self.look()
-        done = self.site.slave("--json", "sync", *words)
+        done = self.site.slave("--json", "sync", *words, timeout=2 * self.deadline)
         assert done.code == 0, f"the fault-free run ended with {done.code}: {done.out}{done.err}"
         self.look()
         live, believed = self.live(), self.believed()

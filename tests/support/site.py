@@ -166,7 +166,7 @@ class Site:
             stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE,
             text=True,
-            timeout=DEADLINE,
+            timeout=options.pop("timeout", DEADLINE),
             check=False,
             **options,
         )
