@@ -130,6 +130,7 @@ class Service:
                 self._teller.idle(number)
 
     def _reload(self) -> None:
+        self._start_if_due()  # by the plan that is about to go
         self._teller.reloading()
         try:
             plan = self._load()

@@ -376,6 +376,14 @@ def test_SIGHUP_puts_a_new_schedule_into_force() -> None:
     assert host.starts == [NOON + HOUR]
 
 
+def test_SIGHUP_at_the_moment_of_a_start_does_not_lose_it() -> None:
+    host = MemoryHost(MIDNIGHT - 60)
+    host.script(60, signal.SIGHUP)
+    told = serve(host, Plan(NIGHTLY), load=lambda: Plan(NIGHTLY), until=HOUR)
+    assert host.starts == [MIDNIGHT]
+    assert reasons(told) == ["schedule"]
+
+
 def test_SIGHUP_with_a_broken_config_is_told_and_the_old_one_stays() -> None:
     def broken() -> Plan:
         raise ConfigInvalid(path="/etc/netclnt/config.toml", problems=(("slave.schedule", "must be …"),))
