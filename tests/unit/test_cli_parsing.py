@@ -228,8 +228,8 @@ def test_help_orders_what_it_tells(capsys):
         (["validate"], "did you mean 'config validate'?"),
         (["help", "shwo"], "did you mean 'show'?"),
         (["xyzzy"], "There is no command 'xyzzy'."),
-        (["sync", "--dryrun"], "No such option '--dryrun'. Did you mean '--dry-run'?"),
-        (["--jsn", "list"], "Did you mean '--json'?"),
+        (["sync", "--dryrun"], "--dry-run"),
+        (["--jsn", "list"], "--json"),
     ],
 )
 def test_L6_a_slip_is_answered_with_a_guess(words, wanted, capsys):
