@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -157,7 +156,7 @@ class LazyGroup(_WithGlobals, click.Group):
         """What may have been meant: a slip of the fingers, a command of a group, or what other programs call it."""
         deeper = {child: f"{group} {child}" for group, (of, _) in self.children.items() for child in getattr(of, "children", ())}
         meant = deeper.get(name) or next((own for own, names in self.synonyms.items() if name in names), None)
-        close = [meant] if meant else get_close_matches(name, list(self.children), n=1)
+        close = [meant] if meant else import_module("difflib").get_close_matches(name, list(self.children), n=1)
         return f"; did you mean {close[0]!r}?" if close else "."
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
