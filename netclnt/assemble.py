@@ -68,7 +68,7 @@ def assemble(
 ) -> None:
     """Complete the version in ``stage`` and check the SHA-256 of every file.
 
-    ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread after each page, in order.
+    ``locate`` gives the encoded locations of pages; ``on_page`` is called in the caller's thread, as :class:`Front` says.
     Raises Damaged, ContentMismatch, and what the edges raise; then staging keeps what is complete.
     """
     front = Front(work.image, work.manifest, work.plans, work.settled, stage, on_page)
@@ -163,7 +163,7 @@ class _Pass:
 
     def _follow(self) -> None:
         """Follow what becomes complete, until one of the feeding threads has ended."""
-        while (complete := self._complete.get()) is not None:
+        while (complete := self._front.next_of(self._complete)) is not None:
             if not self._abandoned:
                 self._front.take(*complete)
                 self._advance()

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
 
 import xxhash
 
@@ -21,6 +22,10 @@ from netclnt.settled import Settled
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
+
+T = TypeVar("T")
+
+_TELL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -47,8 +52,8 @@ class Front:
     """Follows the complete pages of one version in order: those of ``plans`` as they come, all others are complete already.
 
     ``settled`` files are passed over: a page that has some cannot be checked as a whole, so its other blocks are looked at one by
-    one. ``on_page`` is called after each page. ``reused`` are the bytes that each planned page took from seeds; ``awaited`` the
-    pages that are not complete. Used by one thread.
+    one. ``on_page`` is called after each page, and while one is awaited. ``reused`` are the bytes that each planned page took
+    from seeds; ``awaited`` the pages that are not complete. Used by one thread.
     """
 
     def __init__(
@@ -89,6 +94,15 @@ class Front:
         digested before the next is asked for."""
         while self._next < len(self._manifest.starts) and self._next not in self.awaited:
             yield self._next, self._next in self._late
+
+    def next_of(self, complete: SimpleQueue[T]) -> T:
+        """The next of what becomes complete. Until it comes, ``on_page`` is called now and then: over a thin line a page takes
+        long, and more of it has been fetched each time."""
+        while True:
+            try:
+                return complete.get(timeout=_TELL_SECONDS)
+            except Empty:
+                self._on_page(self.done)
 
     def ahead(self) -> Iterator[int]:
         """The complete pages that are not digested yet, those that lack late blocks left out."""

@@ -110,7 +110,18 @@ class Meter:
         """Of the image, 0 to 1; None while nobody can know."""
         if self.last is None:
             return 0.0 if self.planned is not None else None
-        return min(1.0, self.last.bytes_done / self.last.bytes_total) if self.last.bytes_total else None
+        return min(1.0, self._came() / self.last.bytes_total) if self.last.bytes_total else None
+
+    def _came(self) -> float:
+        """Bytes of the image's content that are done, or came over the line: pages count as done in their order only, and of a
+        thin line's first page nothing does for long."""
+        event, plan = self.last, self.planned
+        if event is None:
+            return 0
+        if plan is None or not plan.bytes_fetch:
+            return event.bytes_done
+        missing = max(0, event.bytes_total - plan.bytes_reuse)
+        return max(event.bytes_done, missing * min(1.0, event.bytes_fetched / plan.bytes_fetch))
 
     @property
     def rate(self) -> float:
@@ -137,8 +148,7 @@ class Meter:
     @property
     def run_done(self) -> int:
         """Bytes of content done of ``tally.bytes_total``."""
-        event = self.last
-        current = min(event.bytes_done, self.tally.size(event.image)) if event is not None else 0
+        current = min(int(self._came()), self.tally.size(self.image))
         return self.tally.bytes_done + current
 
     @property

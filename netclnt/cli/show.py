@@ -43,12 +43,13 @@ _MOVING = (Planned, Progressed, Retried, Waiting, Hooked)
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table: the record's field it shows, its title, and how a terminal shows its values; a ``minor`` one goes
-    first where the terminal is too narrow for all."""
+    first where the terminal is too narrow for all. One that is ``piped`` a terminal never has: it shows that in another way."""
 
     field: str
     title: str
     form: Literal["text", "number", "bytes", "seconds", "time", "digest"] = "text"
     minor: bool = False
+    piped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def print_table(stream: TextIO, columns: Sequence[Column], records: Iterable[Rec
     found = list(records)
     if not found:
         return
-    table = [(column, [_shown(column, record.get(column.field)) for record in found]) for column in columns]
+    table = [(column, [_shown(column, record.get(column.field)) for record in found]) for column in columns if not column.piped]
     widths, whole = _widths(table, measure, console.width)
     if not whole:  # what says nothing makes room first
         table = [(column, cells) for column, cells in table if any(cell not in ("", _NOTHING) for cell in cells)] or table[:1]

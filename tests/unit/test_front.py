@@ -1,11 +1,13 @@
 """The front with a digester: the same versions, the same errors, whatever becomes of it."""
 
 import random
+import threading
 
 import pytest
 
-from netclnt import plainstage
+from netclnt import front, plainstage
 from netclnt.errors import ExitCode
+from netclnt.events import Progressed
 from netclnt.memory.digester import MemoryDigester
 from netclnt.memory.root import MemoryStage
 from netclnt.memory.source import Corruption
@@ -120,3 +122,27 @@ def test_P5_a_wrong_digest_of_the_whole_is_a_mismatch(world, monkeypatch):
     world.publish("debian", DATA)
     assert world.sync().exit_code is ExitCode.INTEGRITY
     assert "debian" not in world.root.live
+
+
+def test_while_a_page_takes_long_what_came_of_it_is_told(world, monkeypatch):
+    """A thin line: the first page is held back until its arrival was told of three times."""
+    monkeypatch.setattr(front, "_TELL_SECONDS", 0.01)
+    told = threading.Semaphore(0)
+    real = world.source.fetch
+
+    def fetch(ranges):
+        for each in real(ranges):
+            if each[0].path.startswith("packs/"):
+                for _ in range(3):
+                    assert told.acquire(timeout=60)
+            yield each
+
+    monkeypatch.setattr(world.source, "fetch", fetch)
+
+    def observe(event):
+        if isinstance(event, Progressed):
+            told.release()
+
+    world.publish("debian", noise(1, 9 * MB))
+    world.sync_observed(observe)
+    assert world.live("debian") == noise(1, 9 * MB)

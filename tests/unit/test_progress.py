@@ -104,6 +104,18 @@ def test_what_comes_in_one_go_has_a_rate_from_the_plan_on() -> None:
     assert meter.eta == pytest.approx(12)
 
 
+def test_what_came_of_a_page_counts_before_the_page_does() -> None:
+    meter, clock = started("a", "b", size=1000)
+    observe(meter, Planned("a", 400, 200, 1000, 1, None))
+    clock.now += 4
+    observe(meter, Progressed("fetch", "a", 0, 1000, 200, 0))
+    assert (meter.share, meter.run_done) == (0.4, 400)
+    observe(meter, Progressed("fetch", "a", 900, 1000, 300, 200))
+    assert (meter.share, meter.run_done) == (0.9, 900)
+    observe(meter, Progressed("fetch", "a", 1000, 1000, 500, 200))
+    assert (meter.share, meter.run_done) == (1.0, 1000)
+
+
 def test_images_that_fail_are_deferred_or_left_count_right() -> None:
     meter, _ = started("a", "b", "c", "d", "e")
     observe(meter, Planned("a", 1, 1, 1, 1, None), ImageDone("a", 2, "updated", 10, 20, 1.0))

@@ -63,7 +63,7 @@ def test_L2_each_table_fits_and_tells_what_it_leaves_out(command: str, which: st
     told = pressed("".join(lines))
     head = " ".join(lines[: next(number for number, line in enumerate(lines) if line.startswith("─"))])
     left_out = pressed("".join(lines).partition("Left out")[2])
-    for column in columns:
+    for column in (column for column in columns if not column.piped):
         assert pressed(column.title) in left_out or all(word in head for word in column.title.split()), column
     assert "418MB" in told or "bytes" not in {column.form for column in columns} or "Leftout" in told
 

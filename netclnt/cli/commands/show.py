@@ -32,9 +32,9 @@ COLUMNS = (
     Column("bytes_fetch", "to fetch", "bytes"),
     Column("bytes_reuse", "to reuse", "bytes"),
     Column("bytes_write", "to write", "bytes"),
-    Column("bytes_fetched", "fetched", "bytes", minor=True),
-    Column("bytes_reused", "reused", "bytes", minor=True),
-    Column("bytes_zero", "zeros", "bytes", minor=True),
+    Column("bytes_fetched", "fetched", "bytes", piped=True),
+    Column("bytes_reused", "reused", "bytes", piped=True),
+    Column("bytes_zero", "zeros", "bytes", piped=True),
 )
 
 _COSTS = 5
