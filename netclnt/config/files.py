@@ -6,8 +6,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 from netclnt.config.hooks import HooksConfig
@@ -142,7 +142,7 @@ class ConfigFiles:
 
 def unknown(name: str, known: Iterable[str], what: str) -> str:
     """The problem of a name that nobody knows, with a guess at what was meant."""
-    close = get_close_matches(name, list(known), n=1)
+    close = import_module("difflib").get_close_matches(name, list(known), n=1)
     return f"is an unknown {what}" + (f"; did you mean {close[0]}?" if close else "")
 
 

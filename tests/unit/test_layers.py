@@ -200,6 +200,12 @@ def test_help_loads_no_heavy_library() -> None:
     assert not HEAVY.keys() & set(loaded)
 
 
+def test_what_guesses_names_is_loaded_for_unknown_ones_alone() -> None:
+    program = "import sys, netclnt.cli.main, netclnt.cli.commands.sync; print('difflib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_each_module_is_about_something() -> None:
     vague = [module for module in MODULES if module.rpartition(".")[2] in {"utils", "util", "helpers", "common", "misc"}]
     assert not vague

@@ -321,6 +321,8 @@ def test_a_timer_that_never_meets_a_window_is_warned_of(install: Install) -> Non
     assert "warning: No start of the schedule lies in a window" in install("-n", **windows).err
     assert "warning" not in install("-n", "--schedule", "at 20:00 every 1 day", **windows).err
     assert "warning" not in install("-n", "--service", **windows).err
+    refused = install("-n", "--schedule", "at 02:00 every 2 days", **windows)
+    assert (refused.code, "warning" in refused.err) == (2, False)
 
 
 def test_json_tells_the_same(install: Install, tmp_path: Path) -> None:

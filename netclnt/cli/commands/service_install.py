@@ -76,10 +76,10 @@ def command(
     refuse_if_impossible(wanted)
     config = session.slave(**flags)
     job = job_of(session, config, user=user, flags=flags)
+    files = files_of(session, wanted, job)
     if wanted.form != "service" and not meets_windows(job.schedule, config.window, time(), wall_clock):
         text = f"No start of the schedule lies in a window; netclnt service ({wanted.form} does not) waits until one opens."
         session.observe(Warned("outside-windows", text))
-    files = files_of(session, wanted, job)
     if dry_run:
         _show(session, files)
     else:
