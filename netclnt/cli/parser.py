@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from netclnt.cli.candidates import local
+from netclnt.guessing import closest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -156,8 +157,8 @@ class LazyGroup(_WithGlobals, click.Group):
         """What may have been meant: a slip of the fingers, a command of a group, or what other programs call it."""
         deeper = {child: f"{group} {child}" for group, (of, _) in self.children.items() for child in getattr(of, "children", ())}
         meant = deeper.get(name) or next((own for own, names in self.synonyms.items() if name in names), None)
-        close = [meant] if meant else import_module("difflib").get_close_matches(name, list(self.children), n=1)
-        return f"; did you mean {close[0]!r}?" if close else "."
+        close = meant or closest(name, self.children)
+        return f"; did you mean {close!r}?" if close else "."
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Of the commands without loading them."""

@@ -7,12 +7,12 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
 from netclnt.config.hooks import HooksConfig
 from netclnt.config.positions import key_lines
 from netclnt.config.tables import MasterConfig, SlaveConfig, keys
+from netclnt.guessing import closest
 
 PROFILE = "profile"
 """The table of profiles: ``[profile.NAME.slave]`` has keys of ``[slave]``."""
@@ -142,8 +142,8 @@ class ConfigFiles:
 
 def unknown(name: str, known: Iterable[str], what: str) -> str:
     """The problem of a name that nobody knows, with a guess at what was meant."""
-    close = import_module("difflib").get_close_matches(name, list(known), n=1)
-    return f"is an unknown {what}" + (f"; did you mean {close[0]}?" if close else "")
+    close = closest(name, known)
+    return f"is an unknown {what}" + (f"; did you mean {close}?" if close else "")
 
 
 def _tables_of(values: Mapping[str, object]) -> dict[str, dict[str, object]]:

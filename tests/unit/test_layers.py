@@ -22,7 +22,7 @@ LAYERS = {
     "rules": [
         *("chunking", "manifest", "locations", "pack", "frames", "layout", "settled", "tree", "rows", "head", "checking"),
         *("selection", "diff", "plan", "schedule", "workers", "trust", "config", "pacing", "allowance", "pagedeltas", "subset"),
-        *("backoff", "callthread", "child", "slot", "pulse", "timing", "agenda", "units", "namekeys"),
+        *("backoff", "callthread", "child", "slot", "pulse", "timing", "agenda", "units", "namekeys", "guessing"),
     ],
     "edges": ["catalog", "ledger", "store", "blockindex", "files", "sftp", "memory", "notify", "ping", "host", "programs"],
     "work": [
@@ -54,6 +54,7 @@ LATE_IMPORTS = {
     "cli.settings": "loads what runs a command only where one gives the password",
     "cli.commands.show": "loads the machinery of an update only where its cost is asked for",
     "cli.mending": "loads what replaces a damaged ledger only when there is one",
+    "guessing": "loads what compares words only for a word that nobody knows",
     "manifest": "loads zstd only where a page is packed or unpacked",
     "files.staging": "loads what starts another process only where one digests",
     "files.stagedfiles": "loads a pool of threads only for a tree of many files",
