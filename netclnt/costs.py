@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from netclnt.errors import BrakeApplied
 from netclnt.events import Forecasted, Planned, Summed
 from netclnt.ledger import Ledger
-from netclnt.model import Version
-from netclnt.remote import least_budget
 from netclnt.schedule import Forecast
 from netclnt.slave import Slave
 
@@ -27,16 +24,6 @@ def quota_used(slave: Slave) -> int:
     if slave.allowance.terms.monthly_quota is None:
         return 0
     return slave.ledger.fetched(since=slave.allowance.month_began, until=slave.now())
-
-
-def check_budget(slave: Slave, version: Version) -> None:
-    """Raise BrakeApplied where no run is allowed enough bytes to come further with a version."""
-    least = least_budget(version.head_bytes)
-    terms = slave.allowance.terms
-    for limit, budget in (("max_transfer", terms.max_transfer), ("monthly_quota", terms.monthly_quota)):
-        if budget is not None and budget < least and version.manifest not in slave.manifests:
-            problem = f"a run must fetch {least} bytes to come further with version {version.number}, and {budget} are allowed"
-            raise BrakeApplied(limit=limit, problem=problem)
 
 
 def sum_up(slave: Slave, plans: Sequence[Planned], summed: Summed) -> Forecasted:

@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from netclnt.bring import Base, Line, Plan, Staging, Wanted, check_space, fill, get_manifest, make_plan, prepare
-from netclnt.costs import check_budget, expect
+from netclnt.budget import check_budget
+from netclnt.costs import expect
 from netclnt.diff import Action, Change
 from netclnt.errors import (
     BrakeApplied,

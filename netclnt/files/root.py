@@ -120,8 +120,9 @@ class DirectoryRoot:
                 if error.errno in _ON_THE_WAY:
                     return "other"
                 raise
-            held = directory if kind == "absent" else None
-            found = os.fstat(directory) if held is not None else os.stat(last, dir_fd=directory, follow_symlinks=False)
+            # That of a file is its directory's: in an overlay of several file systems each file tells of the one it lies on.
+            tree = kind == "directory"
+            found = os.stat(last, dir_fd=directory, follow_symlinks=False) if tree else os.fstat(directory)
             if found.st_dev != self._area.device:
                 raise StorageFailed(action="use", path=place, errno=errno.EXDEV, cause="on another file system than the root")
             return kind

@@ -42,18 +42,19 @@ def walk(directory: int, name: str, *, where: str) -> Iterator[Found]:
 
 
 def regular_files(top: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Path and look of each regular file on the file system of the directory ``top``, the work area apart; links are not
-    followed, and what cannot be read is passed over."""
+    """Path and look of each regular file in directories on the file system of the directory ``top``, the work area apart; links
+    are not followed, and what cannot be read is passed over."""
     device = os.fstat(top).st_dev
     pending = [""]
     while pending:
         path = pending.pop()
         for name, status in _listed(top, path):
             inner = f"{path}/{name}" if path else name
-            if status.st_dev != device or inner == WORK_DIRECTORY:
+            if inner == WORK_DIRECTORY:
                 continue
             if stat.S_ISDIR(status.st_mode):
-                pending.append(inner)
+                if status.st_dev == device:
+                    pending.append(inner)
             elif stat.S_ISREG(status.st_mode):
                 yield inner, status
 

@@ -114,6 +114,8 @@ def _open_work(root: int, path: str, *, marker: str | None, writable: bool) -> i
         with reported("create", place):
             os.mkdir(WORK_DIRECTORY, 0o700, dir_fd=root)
             os.fsync(root)
+    except OSError as error:
+        raise storage_error("look at", place, error) from error
     else:
         if not stat.S_ISDIR(found.st_mode):
             raise ForeignFile(image=WORK_DIRECTORY, path=place, found=describe(found.st_mode))

@@ -716,3 +716,14 @@ def test_C8_P9_an_image_that_cannot_be_looked_at_while_it_is_replaced(
         with pytest.raises(StorageFailed):
             stage.seal("a")
     stage.close()
+
+
+def test_C13_a_root_whose_work_area_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), ".netclnt")
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(StorageFailed) as caught:
+        open_root(tmp_path.resolve(), marker=None)
+    monkeypatch.undo()
+    assert (caught.value.errno, caught.value.path) == (errno.EACCES, f"{tmp_path}/.netclnt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,29 @@ def test_C17_an_image_on_another_file_system_than_its_root_is_told(tmp_path: Pat
         for name in (f"{other.name}/a", other.name):
             with pytest.raises(StorageFailed):
                 root.type(name)
+
+
+def test_a_root_on_an_overlay_of_several_file_systems_is_one(tmp_path: Path) -> None:
+    """As on a live system, or in a container: each file there tells of the file system it lies on."""
+    place = tmp_path / "root"
+    place.mkdir()
+    with mounted("tmpfs", tmp_path, megabytes=1) as upper, mounted("ext4", tmp_path, megabytes=8) as lower:
+        for path in (upper / "upper", upper / "work"):
+            path.mkdir()
+        (lower / "old").write_bytes(b"old")
+        layers = f"lowerdir={lower},upperdir={upper}/upper,workdir={upper}/work"
+        command = ["mount", "-t", "overlay", "-o", f"{layers},xino=off", "none", str(place)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("no overlay can be mounted here")
+        try:
+            with open_root(place, marker=None) as root:
+                suite.put(root, "new", b"new")
+                (place / "tree").mkdir()
+                assert len({(place / name).stat().st_dev for name in ("old", "new", "tree")}) > 1
+                assert [root.type(name) for name in ("old", "new", "tree", "none")] == ["file", "file", "directory", "absent"]
+                assert sorted(path for path, _ in root.files()) == ["new", "old"]
+        finally:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_C18_a_root_that_is_not_mounted_is_refused_and_not_refilled(tmp_path: Path) -> None:

@@ -362,7 +362,7 @@ def test_L8_cron_hears_nothing_of_what_is_normal_though_all_is_told(site: Site, 
 
 def test_L8_cron_hears_nothing_of_a_pause_and_the_dead_mans_switch_is_content(make_site: MakeSite, page: Page) -> None:
     site = make_site()
-    site.publish(site.put("big", content("pause", 4_000_000)))
+    site.publish(site.put("big", content("pause", 12_000_000)))
     key(site, "ping_url", page.url)
     key(site, "log_file", str(site.directory / "log"))
     command = ["env", "-i", "PATH=/usr/bin:/bin", *NETCLNT, "-q", "--config", str(site.config("slave")), "sync"]

@@ -33,7 +33,7 @@ LAYERS = {
         *("localmanifests", "remote", "seeds", "seeding", "planning", "bases", "plainstage", "front", "assemble", "bring"),
         *("bringtoc", "storecatalog"),
         *("slave", "look", "rebuild", "offer", "room", "places", "relocate"),
-        *("costs", "oneimage", "result", "carry", "appraise", "sync", "verify", "prune"),
+        *("costs", "budget", "oneimage", "result", "carry", "appraise", "sync", "verify", "prune"),
         *("hooks", "imagehooks"),
         *("doctor", "service"),
     ],
