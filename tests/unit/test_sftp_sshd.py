@@ -227,10 +227,12 @@ def lazy_agent(sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             with suppress(OSError):
                 while True:
                     asking = opened.enter_context(listening.accept()[0])
-                    while question := asking.recv(4096):
-                        if question[4] == 11:
+                    questions = opened.enter_context(asking.makefile("rb"))
+                    while length := questions.read(4):  # a question may come in several pieces
+                        question = questions.read(int.from_bytes(length))
+                        if question[0] == 11:
                             asking.sendall(struct.pack(">I", len(told)) + told)
-                        elif question[4] == 13:
+                        elif question[0] == 13:
                             break
 
         thread = threading.Thread(target=serve)
